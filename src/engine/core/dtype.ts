@@ -5,16 +5,7 @@ export type DType = "float32" | "int32" | "uint32" | "bool";
 
 /** Element types host memory and files may hold; `float16` and `bfloat16` keep their bits in a Uint16Array. */
 export type StorageDType =
-  | DType
-  | "float64"
-  | "float16"
-  | "bfloat16"
-  | "int64"
-  | "uint64"
-  | "int16"
-  | "uint16"
-  | "int8"
-  | "uint8";
+  DType | "float64" | "float16" | "bfloat16" | "int64" | "uint64" | "int16" | "uint16" | "int8" | "uint8";
 
 /** The typed array that holds each storage dtype. */
 export interface DataOf {

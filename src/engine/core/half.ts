@@ -35,7 +35,8 @@ export function toFloat16(x: number): number {
   if (a >= 65520) return sign | 0x7c00;
   if (a < 2 ** -14) return sign | roundHalfEven(a * 2 ** 24);
   let exponent = Math.floor(Math.log2(a));
-  if (2 ** exponent > a) exponent--; // log2 may round up just below a power of two
+  if (2 ** exponent > a)
+    exponent--; // log2 may round up just below a power of two
   else if (2 ** (exponent + 1) <= a) exponent++;
   // A fraction that rounds up to 1024 carries into the exponent by itself.
   return sign | (((exponent + 15) << 10) + roundHalfEven((a / 2 ** exponent - 1) * 1024));

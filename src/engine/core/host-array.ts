@@ -29,7 +29,10 @@ export class HostArray<D extends StorageDType = StorageDType> {
       throw new ShapeError("HostArray", `${formatType(this)} needs ${size} elements: received ${this.data.length}`);
     }
     if (!(this.data instanceof arrayTypes[dtype])) {
-      throw new ArgumentError("HostArray", `${dtype} is held by a ${arrayTypes[dtype].name}: received ${this.data.constructor.name}`);
+      throw new ArgumentError(
+        "HostArray",
+        `${dtype} is held by a ${arrayTypes[dtype].name}: received ${this.data.constructor.name}`,
+      );
     }
   }
 
@@ -62,7 +65,10 @@ export class HostArray<D extends StorageDType = StorageDType> {
     for (const dtype of ownDTypes) {
       if (data instanceof arrayTypes[dtype]) return new HostArray(dtype, shape, data as never);
     }
-    throw new ArgumentError("HostArray.of", `expected a typed array of numbers: received ${Object.prototype.toString.call(data)}`);
+    throw new ArgumentError(
+      "HostArray.of",
+      `expected a typed array of numbers: received ${Object.prototype.toString.call(data)}`,
+    );
   }
 
   /** Element `index` of the flat data as a number (bfloat16 and float16 decoded, int64 converted). */
@@ -151,7 +157,18 @@ export class HostArray<D extends StorageDType = StorageDType> {
 }
 
 // One dtype for each typed-array class: what an unlabelled typed array means.
-const ownDTypes = ["float32", "float64", "int32", "uint32", "int16", "uint16", "int8", "uint8", "int64", "uint64"] as const;
+const ownDTypes = [
+  "float32",
+  "float64",
+  "int32",
+  "uint32",
+  "int16",
+  "uint16",
+  "int8",
+  "uint8",
+  "int64",
+  "uint64",
+] as const;
 
 function flatten(nested: Nested, shape: Shape, axis: number, flat: (number | boolean)[]): void {
   if (axis === shape.length) {
@@ -162,7 +179,10 @@ function flatten(nested: Nested, shape: Shape, axis: number, flat: (number | boo
     return;
   }
   if (!Array.isArray(nested) || nested.length !== shape[axis]) {
-    throw new ShapeError("HostArray.from", `rows differ in length: expected ${shape[axis]} at depth ${axis}, received ${describe(nested)}`);
+    throw new ShapeError(
+      "HostArray.from",
+      `rows differ in length: expected ${shape[axis]} at depth ${axis}, received ${describe(nested)}`,
+    );
   }
   for (const item of nested) flatten(item as Nested, shape, axis + 1, flat);
 }

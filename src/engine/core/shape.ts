@@ -73,7 +73,10 @@ export function broadcastShapes(where: string, ...shapes: readonly Shape[]): num
       const o = out[lead + i]!;
       if (n === o || n === 1) continue;
       if (o !== 1) {
-        throw new ShapeError(where, `shapes do not broadcast: received ${shapes.map((s) => `[${s.join(",")}]`).join(" and ")}`);
+        throw new ShapeError(
+          where,
+          `shapes do not broadcast: received ${shapes.map((s) => `[${s.join(",")}]`).join(" and ")}`,
+        );
       }
       out[lead + i] = n;
     }

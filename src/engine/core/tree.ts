@@ -50,7 +50,9 @@ export function structure(tree: Tree<unknown>, isLeaf: (x: unknown) => boolean):
   if (isLeaf(tree)) return "*";
   if (Array.isArray(tree)) return `[${tree.map((child) => structure(child, isLeaf)).join()}]`;
   if (isPlainObject(tree)) {
-    return `{${Object.keys(tree).map((key) => `${JSON.stringify(key)}:${structure(tree[key], isLeaf)}`).join()}}`;
+    return `{${Object.keys(tree)
+      .map((key) => `${JSON.stringify(key)}:${structure(tree[key], isLeaf)}`)
+      .join()}}`;
   }
   throw notATree(tree, "");
 }

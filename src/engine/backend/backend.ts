@@ -1,0 +1,59 @@
+// The interface of a backend: memory, a kernel table, and the execution of whole plans.
+import type { HostArray, TensorType } from "../core/index.ts";
+import type { HostKernel, Plan } from "../plan/index.ts";
+import type { Attrs, OpRecord } from "../program/index.ts";
+
+/** How an equation becomes work: a kernel, or a view of one of its inputs where nothing has to move. */
+export type Lowered = KernelSpec | { readonly view: number };
+
+export interface KernelSpec {
+  readonly kernel: string;
+  /** Int32 words; floats by `floatBits`. */
+  readonly params: readonly number[];
+  readonly flops?: number;
+  /** Pairs [output, input]: the output may take the input's memory if the input dies here. */
+  readonly inplace?: readonly (readonly [number, number])[];
+  /** Types of memory the kernel needs besides; given as further outputs behind the op's own. */
+  readonly scratch?: readonly TensorType[];
+  readonly host?: HostKernel;
+}
+
+/** What an equation looks like to a kernel table. */
+export interface LowerContext<A extends Attrs = Attrs> {
+  readonly op: OpRecord<A>;
+  readonly attrs: A;
+  readonly inputs: readonly TensorType[];
+  readonly outputs: readonly TensorType[];
+}
+
+/** A piece of a backend's memory; opaque to all others. */
+export interface Memory {
+  readonly bytes: number;
+}
+
+/** A plan made ready to run. */
+export interface LoadedPlan {
+  /** Runs on the caller's thread. `slots`: memory of each external slot of the plan. Throws IndexError if a kernel met an index out of range. */
+  run(slots: readonly Memory[]): void;
+  /** Runs off the event loop where the backend can; the memory must stay untouched until it settles. */
+  runAsync(slots: readonly Memory[]): Promise<void>;
+  /** Gives the arena and the stream back. */
+  dispose(): void;
+}
+
+/** Turns plans into numbers. It never sees a parameter or a layer. */
+export interface Backend {
+  readonly name: string;
+  /** What runs and why: processor features, threads, build. */
+  describe(): string;
+  readonly threads: number;
+  /** The kernel for an equation; `undefined` where there is none, and the op is decomposed. */
+  lower(context: LowerContext<never>): Lowered | undefined;
+  allocate(type: TensorType): Memory;
+  free(memory: Memory): void;
+  /** Copies numbers in; the array's dtype is converted to the type's where they differ. */
+  write(memory: Memory, type: TensorType, array: HostArray): void;
+  /** Copies numbers out: in the type's dtype, or in float64 for float32 on the reference. */
+  read(memory: Memory, type: TensorType): HostArray;
+  load(plan: Plan): LoadedPlan;
+}

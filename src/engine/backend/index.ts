@@ -1,0 +1,2 @@
+// backend: plans to numbers. reference (float64), native and wasm.
+export * from "./backend.ts";

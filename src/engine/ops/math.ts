@@ -1,0 +1,210 @@
+// Functions of one real number.
+import { add, div, exp, mul, neg, sub } from "./arith.ts";
+import { greaterEqual, lessEqual, logicalAnd, where } from "./compare.ts";
+import { fullLike, zerosLike } from "./create.ts";
+import {
+  bind1,
+  expectDtype,
+  expectInputs,
+  float,
+  integral,
+  sampleShapes,
+  unary,
+  withOp,
+  type OpFunction,
+  type Unary,
+} from "./define.ts";
+import { maximum, minimum } from "./arith.ts";
+import { ArgumentError, type DType } from "../core/index.ts";
+import type { OpRecord, Value } from "../program/index.ts";
+
+const flat = undefined;
+
+export const sign: Unary = unary({
+  name: "sign",
+  doc: "−1, 0 or 1 with the sign of x: `sgn x`.",
+  scalar: Math.sign,
+  dtypes: ["float32", "int32"],
+  vjp: flat,
+});
+export const abs: Unary = unary({
+  name: "abs",
+  doc: "The absolute value: `|x|`.",
+  scalar: Math.abs,
+  dtypes: ["float32", "int32"],
+  domain: { low: 0.1, high: 2 },
+  vjp: ({ ct, x }) => mul(ct, sign(x)),
+});
+export const floor: Unary = unary({
+  name: "floor",
+  doc: "The whole number below: `⌊x⌋`.",
+  scalar: Math.floor,
+  vjp: flat,
+});
+export const ceil: Unary = unary({ name: "ceil", doc: "The whole number above: `⌈x⌉`.", scalar: Math.ceil, vjp: flat });
+export const round: Unary = unary({
+  name: "round",
+  doc: "The nearest whole number, halves to even: `⌊x⌉`.",
+  scalar: roundHalfEven,
+  vjp: flat,
+});
+
+export const expm1: Unary = unary({
+  name: "expm1",
+  doc: "The exponential less one, exact near zero: `eˣ − 1`.",
+  scalar: Math.expm1,
+  vjp: ({ ct, y }) => mul(ct, add(y, fullLike(1, y))),
+});
+export const log1p: Unary = unary({
+  name: "log1p",
+  doc: "The logarithm of one more, exact near zero: `ln(1 + x)`.",
+  scalar: Math.log1p,
+  domain: { low: -0.7, high: 3 },
+  vjp: ({ ct, x }) => div(ct, add(x, fullLike(1, x))),
+});
+export const sqrt: Unary = unary({
+  name: "sqrt",
+  doc: "The square root: `√x`.",
+  scalar: Math.sqrt,
+  domain: { low: 0.1, high: 4 },
+  vjp: ({ ct, y }) => div(mul(ct, fullLike(0.5, ct)), y),
+});
+export const rsqrt: Unary = unary({
+  name: "rsqrt",
+  doc: "The reciprocal square root: `1/√x`.",
+  scalar: (x) => 1 / Math.sqrt(x),
+  domain: { low: 0.2, high: 4 },
+  vjp: ({ ct, x, y }) => div(mul(mul(ct, fullLike(-0.5, ct)), y), x),
+});
+export const sin: Unary = unary({
+  name: "sin",
+  doc: "Sine of an angle in radians: `sin x`.",
+  scalar: Math.sin,
+  vjp: ({ ct, x }) => mul(ct, cos(x)),
+});
+export const cos: Unary = unary({
+  name: "cos",
+  doc: "Cosine of an angle in radians: `cos x`.",
+  scalar: Math.cos,
+  vjp: ({ ct, x }) => neg(mul(ct, sin(x))),
+});
+export const tan: Unary = unary({
+  name: "tan",
+  doc: "Tangent of an angle in radians: `tan x`.",
+  scalar: Math.tan,
+  domain: { low: -1.2, high: 1.2 },
+  vjp: ({ ct, y }) => mul(ct, add(mul(y, y), fullLike(1, y))),
+});
+export const tanh: Unary = unary({
+  name: "tanh",
+  doc: "Hyperbolic tangent: `(eˣ − e⁻ˣ)/(eˣ + e⁻ˣ)`.",
+  scalar: Math.tanh,
+  vjp: ({ ct, y }) => mul(ct, sub(fullLike(1, y), mul(y, y))),
+});
+export const sigmoid: Unary = unary({
+  name: "sigmoid",
+  doc: "The logistic function: `1/(1 + e⁻ˣ)`.",
+  scalar: (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))),
+  vjp: ({ ct, y }) => mul(ct, mul(y, sub(fullLike(1, y), y))),
+});
+export const erf: Unary = unary({
+  name: "erf",
+  doc: "The error function: `2/√π ∫₀ˣ e^(−t²) dt`.",
+  scalar: erf64,
+  domain: { low: -3, high: 3 },
+  vjp: ({ ct, x }) => mul(ct, mul(exp(neg(mul(x, x))), fullLike(2 / Math.sqrt(Math.PI), x))),
+});
+
+type ClampAttrs = { readonly low: number; readonly high: number };
+const clampOp: OpRecord<ClampAttrs> = {
+  name: "clamp",
+  doc: "Kept inside an interval: `min(max(x, low), high)`; the gradient passes where x is inside.",
+  traits: { kind: "elementwise", recompute: "cheap" },
+  shape: (types, { low, high }) => {
+    expectInputs("clamp", types, 1);
+    expectDtype("clamp", types, ["float32", "int32"]);
+    if (!(low <= high)) throw new ArgumentError("clamp", `low must not be above high: received [${low}, ${high}]`);
+    return [{ dtype: types[0]!.dtype, shape: types[0]!.shape }];
+  },
+  evaluate: ([x], { low, high }) => [x!.map((a) => Math.min(Math.max(a, low), high))],
+  decompose: ([x], { low, high }) => [minimum(maximum(x!, fullLike(low, x!)), fullLike(high, x!))],
+  vjp: ({ inputs: [x], attrs: { low, high }, cts: [ct] }) => {
+    const inside = logicalAnd(greaterEqual(x!, fullLike(low, x!)), lessEqual(x!, fullLike(high, x!)));
+    return [where(inside, ct!, zerosLike(ct!))];
+  },
+  samples: [
+    ...sampleShapes.map((shape) => ({ inputs: [float(shape)], attrs: { low: -0.73, high: 1.1 } })),
+    { inputs: [{ dtype: "int32" as DType, shape: [9], low: -9, high: 9 }], attrs: { low: -3, high: 4 } },
+  ],
+  errors: [{ inputs: [float([2])], attrs: { low: 1, high: 0 }, message: "low must not be above high" }],
+};
+/** Kept inside an interval. */
+export const clamp: OpFunction<(x: Value, low: number, high: number) => Value, ClampAttrs> = withOp(
+  clampOp,
+  (x, low, high) => bind1(clampOp, [x], { low, high }),
+);
+
+type CastAttrs = { readonly dtype: DType };
+const castOp: OpRecord<CastAttrs> = {
+  name: "cast",
+  doc: "The same number in another dtype: to integers toward zero and clamped to their range (NaN gives 0), to bool `x ≠ 0`.",
+  traits: { kind: "elementwise", recompute: "cheap" },
+  shape: (types, { dtype }) => {
+    expectInputs("cast", types, 1);
+    return [{ dtype, shape: types[0]!.shape }];
+  },
+  evaluate: ([x], { dtype }, { inputs }) => [x!.map((a) => castNumber(a, inputs[0]!.dtype, dtype))],
+  vjp: ({ inputs: [x], attrs: { dtype }, cts: [ct] }) => [
+    x!.dtype === "float32" && dtype === "float32" ? ct : undefined,
+  ],
+  samples: (["float32", "int32", "uint32", "bool"] as const).flatMap((from) =>
+    (["float32", "int32", "uint32", "bool"] as const).map((to) => ({
+      inputs: [
+        {
+          dtype: from,
+          shape: [3, 7],
+          low: from === "uint32" || from === "bool" ? 0 : -3,
+          high: from === "bool" ? 1 : 3,
+        },
+      ],
+      attrs: { dtype: to },
+    })),
+  ),
+  errors: [],
+};
+/** The same number in another dtype. */
+export const cast: OpFunction<(x: Value, dtype: DType) => Value, CastAttrs> = withOp(castOp, (x, dtype) =>
+  x.dtype === dtype ? x : bind1(castOp, [x], { dtype }),
+);
+
+function castNumber(x: number, from: DType, to: DType): number {
+  if (to === "bool") return x === 0 ? 0 : 1;
+  if (to === "float32") return x;
+  if (from !== "float32") return integral(Float64Array.of(x), to)[0]!; // between integers the bits stay
+  if (x !== x) return 0;
+  const [low, high] = to === "int32" ? [-(2 ** 31), 2 ** 31 - 1] : [0, 2 ** 32 - 1];
+  return Math.min(Math.max(Math.trunc(x), low), high);
+}
+
+function roundHalfEven(x: number): number {
+  const below = Math.floor(x);
+  const rest = x - below;
+  if (rest !== 0.5) return rest < 0.5 ? below : below + 1;
+  return below % 2 === 0 ? below : below + 1;
+}
+
+/** erf in float64: a series of positive terms below 3, the continued fraction of erfc above (Abramowitz & Stegun 7.1.6, 7.1.14). */
+export function erf64(x: number): number {
+  const a = Math.abs(x);
+  if (a !== a) return NaN;
+  if (a > 6) return Math.sign(x);
+  if (a < 3) {
+    let term = a;
+    let total = a;
+    for (let n = 1; term > total * 1e-17; n++) total += term *= (2 * a * a) / (2 * n + 1);
+    return (Math.sign(x) * 2 * Math.exp(-a * a) * total) / Math.sqrt(Math.PI);
+  }
+  let tail = a;
+  for (let n = 60; n >= 1; n--) tail = a + n / 2 / tail;
+  return Math.sign(x) * (1 - Math.exp(-a * a) / (tail * Math.sqrt(Math.PI)));
+}

@@ -1,0 +1,4 @@
+// plan: kernel calls over planned buffers, as data.
+export * from "./encode.ts";
+export * from "./plan.ts";
+export * from "./print.ts";
