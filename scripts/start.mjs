@@ -1,0 +1,36 @@
+// `npm start` on a fresh clone: installs what is missing, builds, and runs the quickstart.
+// Plain Node and no dependency: nothing is installed when it begins.
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { root, runNode, runNpm, seconds } from "./lib/run.mjs";
+
+const began = performance.now();
+
+// npm writes this file last; an installation older than the lock is not the one the lock asks for.
+function installed() {
+  const record = join(root, "node_modules", ".package-lock.json");
+  return existsSync(record) && statSync(record).mtimeMs >= statSync(join(root, "package-lock.json")).mtimeMs;
+}
+
+async function step(name, work) {
+  const start = performance.now();
+  console.error(`> ${name}`);
+  const code = await work();
+  if (code !== 0) {
+    console.error(`> ${name} failed with exit code ${code} after ${seconds(start)}`);
+    process.exit(code);
+  }
+  console.error(`> ${name}: ${seconds(start)}`);
+}
+
+const [major] = process.versions.node.split(".").map(Number);
+if (major < 20) {
+  console.error(`Chainrule needs Node 20 or newer; this is ${process.versions.node}.`);
+  process.exit(1);
+}
+
+if (!installed()) await step("npm ci", () => runNpm(["ci", "--no-audit", "--no-fund"]));
+await step("build", () => runNode(["scripts/build.mjs"]));
+const code = await runNode(["dist/cli/main.js", "quickstart", ...process.argv.slice(2)]);
+console.error(`> all: ${seconds(began)}`);
+process.exit(code);
