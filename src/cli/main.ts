@@ -1,0 +1,40 @@
+#!/usr/bin/env node
+// The command `chainrule`: the list of commands, their common options, errors and exit codes.
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { doctor } from "./commands/doctor.ts";
+import { fail } from "./failure.ts";
+import { globalOptions } from "./output.ts";
+
+/** Every command, in the order of the help. Each loads the rooms it needs when it runs. */
+const commands: readonly (() => Command)[] = [doctor];
+
+function packageVersion(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+function createProgram(): Command {
+  const program = new Command("chainrule")
+    .description("Develop and fine-tune neural networks, from one neuron to a language model, in TypeScript.")
+    .version(packageVersion(), "-V, --version", "print the version")
+    .option("--json", "results as JSON on stdout")
+    .option("--debug", "errors with their stack")
+    .showHelpAfterError("(add --help for the options)")
+    .addHelpText(
+      "after",
+      "\nResults go to stdout, progress to stderr. NO_COLOR is respected; CHAINRULE_DEVICE=native|wasm|reference picks the device.",
+    );
+  // Errors are thrown, so that one place decides about text and exit code.
+  program.exitOverride();
+  for (const command of commands) program.addCommand(command().copyInheritedSettings(program));
+  return program;
+}
+
+const program = createProgram();
+try {
+  if (process.argv.length <= 2) program.outputHelp();
+  else await program.parseAsync();
+} catch (error) {
+  process.exitCode = fail(error, globalOptions(program));
+}
