@@ -28,3 +28,20 @@ export function gatherStrided(x: Float64Array, shape: Shape, strides: readonly n
   forEachIndex(shape, strides, start, (to, from) => (out[to] = x[from]!));
   return out;
 }
+
+/** An array seen along one axis: element `(o, i, r)` is at `(o · size + i) · inner + r`. */
+export interface Lanes {
+  readonly outer: number;
+  readonly size: number;
+  readonly inner: number;
+}
+
+/** Splits a shape at an axis. */
+export function lanesOf(shape: Shape, axis: number): Lanes {
+  return { outer: sizeOf(shape.slice(0, axis)), size: shape[axis]!, inner: sizeOf(shape.slice(axis + 1)) };
+}
+
+/** Calls `fn` with the offset of the first element of each lane; the next elements of it follow `inner` apart. */
+export function forEachLane({ outer, size, inner }: Lanes, fn: (start: number, lane: number) => void): void {
+  for (let o = 0; o < outer; o++) for (let r = 0; r < inner; r++) fn(o * size * inner + r, o * inner + r);
+}
