@@ -1,0 +1,150 @@
+// Scaled dot-product attention with grouped heads, causal order and masks.
+import { ArgumentError, DtypeError, formatType, ShapeError, type DType, type TensorType } from "../core/index.ts";
+import type { OpRecord, Value } from "../program/index.ts";
+import { lessEqual, logicalAnd, where } from "./compare.ts";
+import { matmul } from "./contract.ts";
+import { fullLike, iota, zerosLike } from "./create.ts";
+import { bind1, expectDtype, float, withOp, type OpFunction } from "./define.ts";
+import { scaled, shifted } from "./fused-parts.ts";
+import { softmax } from "./fused-softmax.ts";
+import { broadcast, reshape } from "./layout.ts";
+
+type AttentionAttrs = { readonly causal: boolean; readonly scale: number };
+
+// Low enough that e^x is 0 beside any real score, and finite, so that rows without an allowed key meet no ∞ − ∞.
+const FORBIDDEN = -1e30;
+
+/** Sizes of an attention: H query heads in G groups, T queries and S keys of depth D. */
+export interface AttentionDims {
+  readonly batch: number;
+  readonly heads: number;
+  readonly groups: number;
+  readonly queries: number;
+  readonly keys: number;
+  readonly depth: number;
+}
+
+/** Reads the sizes off the inputs q [B,H,T,D], k and v [B,G,S,D], mask [B|1, H|1, T, S]; refuses what does not fit. */
+export function attentionDims(types: readonly TensorType[]): AttentionDims {
+  const fail = (problem: string): ShapeError =>
+    new ShapeError("attention", `${problem}: received ${types.map(formatType).join(" and ")}`);
+  if (types.length !== 3 && types.length !== 4) throw fail("takes q, k, v and perhaps a mask");
+  const [q, k, v, mask] = types as [TensorType, TensorType, TensorType, TensorType | undefined];
+  expectDtype("attention", [q, k, v], ["float32"]);
+  if (q.shape.length !== 4 || k.shape.length !== 4) throw fail("expected q [B,H,T,D] and k [B,G,S,D]");
+  const [batch, heads, queries, depth] = q.shape as [number, number, number, number];
+  const [, groups, keys] = k.shape as [number, number, number, number];
+  const expected = [batch, groups, keys, depth];
+  if ([k, v].some(({ shape }) => shape.length !== 4 || shape.some((n, i) => n !== expected[i]))) {
+    throw fail("k and v are [B,G,S,D] with the B and D of q");
+  }
+  if (groups === 0 || heads % groups !== 0) throw fail(`${groups} groups of keys do not divide ${heads} heads`);
+  if (keys === 0) throw fail("needs at least one key");
+  if (mask !== undefined) {
+    if (mask.dtype !== "bool") {
+      throw new DtypeError("attention", `the mask is bool, true where a query may look: received ${formatType(mask)}`);
+    }
+    const fits =
+      mask.shape.length === 4 &&
+      [batch, heads].every((n, i) => mask.shape[i] === n || mask.shape[i] === 1) &&
+      mask.shape[2] === queries &&
+      mask.shape[3] === keys;
+    if (!fits) throw fail("the mask is [B or 1, H or 1, T, S]");
+  }
+  return { batch, heads, groups, queries, keys, depth };
+}
+
+const sample = (
+  q: readonly number[],
+  k: readonly number[],
+  attrs: AttentionAttrs,
+  mask?: { shape: readonly number[]; values?: readonly number[] },
+): OpRecord<AttentionAttrs>["samples"][number] => ({
+  inputs: [
+    float(q),
+    float(k),
+    float(k),
+    ...(mask === undefined ? [] : [{ dtype: "bool" as DType, low: 0, high: 1, ...mask }]),
+  ],
+  attrs,
+});
+
+const attentionOp: OpRecord<AttentionAttrs> = {
+  name: "attention",
+  doc: "Each query's mean of the values, weighted by softmax over the keys it may see: `softmax(scale · q kᵀ) v` (Vaswani et al. 2017); head h reads group ⌊h·G/H⌋ of keys (Ainslie et al. 2023). Causal: query t sees keys up to t + S − T, the last query all. A query that sees no key gives 0.",
+  traits: { kind: "fused", recompute: "costly" },
+  shape: (types, { scale }) => {
+    attentionDims(types);
+    if (!Number.isFinite(scale)) throw new ArgumentError("attention", `\`scale\` must be finite: received ${scale}`);
+    return [{ dtype: "float32", shape: types[0]!.shape }];
+  },
+  decompose: (inputs, { causal, scale }) => {
+    const [q, k, v, mask] = inputs as [Value, Value, Value, Value | undefined];
+    const { batch, heads, groups, queries, keys, depth } = attentionDims(inputs);
+    // The heads of one group stand side by side, so their queries are one longer list: keys are never repeated.
+    const together = [batch, groups, (heads / groups) * queries];
+    const scores = [batch, heads, queries, keys];
+    const grouped = matmul(reshape(q, [...together, depth]), k, { transposeB: true });
+    const allowed = combine(mask && broadcast(mask, scores), causal ? causalMask(queries, keys, scores) : undefined);
+    let x = scaled(reshape(grouped, scores), scale);
+    if (allowed !== undefined) x = where(allowed, x, fullLike(FORBIDDEN, x));
+    let weights = softmax(x, 3);
+    if (allowed !== undefined) weights = where(allowed, weights, zerosLike(weights));
+    return [reshape(matmul(reshape(weights, [...together, keys]), v), q.shape)];
+  },
+  samples: [
+    sample([1, 2, 3, 4], [1, 2, 3, 4], { causal: false, scale: 0.5 }),
+    sample([1, 2, 3, 4], [1, 2, 3, 4], { causal: true, scale: 0.5 }),
+    sample([2, 4, 3, 2], [2, 2, 5, 2], { causal: true, scale: 0.7 }),
+    sample([1, 3, 2, 2], [1, 1, 4, 2], { causal: false, scale: 1 }),
+    sample([1, 1, 4, 2], [1, 1, 2, 2], { causal: true, scale: 1 }),
+    sample([2, 2, 3, 2], [2, 1, 3, 2], { causal: false, scale: 1 }, { shape: [2, 1, 3, 3] }),
+    sample([1, 2, 3, 2], [1, 2, 3, 2], { causal: true, scale: 1 }, { shape: [1, 2, 3, 3] }),
+    sample(
+      [1, 2, 2, 2],
+      [1, 2, 3, 2],
+      { causal: false, scale: 1 },
+      { shape: [1, 1, 2, 3], values: [0, 0, 0, 1, 0, 1] },
+    ),
+    sample([0, 2, 3, 2], [0, 2, 3, 2], { causal: false, scale: 1 }),
+    sample([1, 2, 19, 8], [1, 1, 19, 8], { causal: true, scale: 0.35 }),
+  ],
+  errors: [
+    { ...sample([1, 3, 2, 2], [1, 2, 2, 2], { causal: false, scale: 1 }), message: "do not divide 3 heads" },
+    { ...sample([1, 2, 2, 2], [1, 2, 2, 3], { causal: false, scale: 1 }), message: "the B and D of q" },
+    { ...sample([1, 2, 2, 2], [1, 2, 0, 2], { causal: false, scale: 1 }), message: "at least one key" },
+    {
+      ...sample([1, 2, 2, 2], [1, 2, 2, 2], { causal: false, scale: 1 }, { shape: [1, 2, 1, 2] }),
+      message: "[B or 1, H or 1, T, S]",
+    },
+    { ...sample([1, 2, 2, 2], [1, 2, 2, 2], { causal: false, scale: NaN }), message: "must be finite" },
+    {
+      inputs: [float([1, 1, 2, 2]), float([1, 1, 2, 2]), float([1, 1, 2, 2]), float([1, 1, 2, 2])],
+      attrs: { causal: false, scale: 1 },
+      message: "the mask is bool",
+    },
+  ],
+  terms: (types) => {
+    const { keys, depth } = attentionDims(types);
+    return keys + depth;
+  },
+};
+
+function combine(a: Value | undefined, b: Value | undefined): Value | undefined {
+  return a === undefined ? b : b === undefined ? a : logicalAnd(a, b);
+}
+
+// The last query sees all keys: a step of decoding with cached keys is the last row of the whole.
+function causalMask(queries: number, keys: number, shape: readonly number[]): Value {
+  const key = iota([queries, keys], 1, "int32");
+  const last = shifted(iota([queries, keys], 0, "int32"), keys - queries);
+  return broadcast(lessEqual(key, last), shape);
+}
+
+/** Attention of q [B,H,T,D] over k and v [B,G,S,D]; `scale` is 1/√D unless said. */
+export const attention: OpFunction<
+  (q: Value, kv: { k: Value; v: Value; mask?: Value | undefined }, options?: Partial<AttentionAttrs>) => Value,
+  AttentionAttrs
+> = withOp(attentionOp, (q, { k, v, mask }, { causal = false, scale = 1 / Math.sqrt(q.shape.at(-1) ?? 1) } = {}) =>
+  bind1(attentionOp, mask === undefined ? [q, k, v] : [q, k, v, mask], { causal, scale }),
+);
