@@ -7,8 +7,8 @@ import {
   normalizeAxis,
   sizeOf,
   stridesOf,
+  HostArray,
   type DType,
-  type HostArray,
   type Shape,
   type TensorType,
 } from "../core/index.ts";
@@ -70,8 +70,19 @@ const constantOp: OpRecord<ConstantAttrs> = {
   },
   evaluate: (_, { array }) => [Float64Array.from({ length: array.size }, (__, i) => array.get(i))],
   nondifferentiable: true,
-  samples: [],
-  errors: [],
+  samples: [
+    { inputs: [], attrs: { array: HostArray.from([[1.5, -2, 0.25]]) } },
+    { inputs: [], attrs: { array: HostArray.from(7) } },
+    { inputs: [], attrs: { array: HostArray.from([], "int32") } },
+    { inputs: [], attrs: { array: HostArray.from([-7, 2147483647], "int32") } },
+    { inputs: [], attrs: { array: HostArray.from([4294967295, 0, 1], "uint32") } },
+    { inputs: [], attrs: { array: HostArray.from([true, false, true, true, false]) } },
+    { inputs: [], attrs: { array: HostArray.from([0.1, NaN, -Infinity], "float64") } },
+  ],
+  errors: [
+    { inputs: [], attrs: { array: HostArray.from([1, 2], "int16") }, message: "received int16[2]" },
+    { inputs: [], attrs: { array: HostArray.from([1], "bfloat16") }, message: "convert it first" },
+  ],
 };
 
 /** The numbers of a host array, part of the program. */
