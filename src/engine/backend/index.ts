@@ -1,2 +1,3 @@
 // backend: plans to numbers. reference (float64), native and wasm.
 export * from "./backend.ts";
+export * from "./reference/reference.ts";

@@ -3,3 +3,5 @@ export * from "./all.ts";
 export * from "./define.ts";
 export * from "./families.ts";
 export * from "./window.ts";
+export * from "./random.ts";
+export * from "./sort.ts";

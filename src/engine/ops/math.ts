@@ -1,6 +1,6 @@
 // Functions of one real number.
 import { add, div, exp, mul, neg, sub } from "./arith.ts";
-import { greaterEqual, lessEqual, logicalAnd, where } from "./compare.ts";
+import { greater, greaterEqual, lessEqual, logicalAnd, where } from "./compare.ts";
 import { fullLike, zerosLike } from "./create.ts";
 import {
   bind1,
@@ -8,9 +8,11 @@ import {
   expectInputs,
   float,
   integral,
+  none,
   sampleShapes,
   unary,
   withOp,
+  type None,
   type OpFunction,
   type Unary,
 } from "./define.ts";
@@ -114,6 +116,27 @@ export const erf: Unary = unary({
   domain: { low: -3, high: 3 },
   vjp: ({ ct, x }) => mul(ct, mul(exp(neg(mul(x, x))), fullLike(2 / Math.sqrt(Math.PI), x))),
 });
+
+const reluOp: OpRecord<None> = {
+  name: "relu",
+  doc: "The positive part: `max(x, 0)`; the gradient at 0 is 0 (Nair & Hinton 2010).",
+  traits: { kind: "elementwise", recompute: "cheap" },
+  shape: (types) => {
+    expectInputs("relu", types, 1);
+    expectDtype("relu", types, ["float32", "int32"]);
+    return [{ dtype: types[0]!.dtype, shape: types[0]!.shape }];
+  },
+  evaluate: ([x]) => [x!.map((a) => Math.max(a, 0))],
+  decompose: ([x]) => [maximum(x!, zerosLike(x!))],
+  vjp: ({ outputs: [y], cts: [ct] }) => [where(greater(y!, zerosLike(y!)), ct!, zerosLike(ct!))],
+  samples: [
+    ...sampleShapes.map((shape) => ({ inputs: [float(shape)], attrs: none })),
+    { inputs: [{ dtype: "int32" as DType, shape: [9], low: -9, high: 9 }], attrs: none },
+  ],
+  errors: [{ inputs: [{ dtype: "bool", shape: [2] }], attrs: none, message: "expected float32" }],
+};
+/** The positive part. */
+export const relu: Unary = withOp<(x: Value) => Value, None>(reluOp, (x) => bind1(reluOp, [x], none));
 
 type ClampAttrs = { readonly low: number; readonly high: number };
 const clampOp: OpRecord<ClampAttrs> = {

@@ -1,6 +1,6 @@
 // The op record: everything the system knows about one operation, in one place.
 import type { HostArray, TensorType, Tree } from "../core/index.ts";
-import type { Program } from "./program.ts";
+import type { Equation, Program } from "./program.ts";
 import type { Value } from "./value.ts";
 
 /** One attribute of an equation: plain data, arrays for constants, programs for control flow. */
@@ -28,13 +28,18 @@ export type VjpRule<A extends Attrs> = (context: VjpContext<A>) => readonly (Val
 
 /** Splits a program for rules of ops that hold one (scan, checkpoint); given as an argument so that ops never import transform. */
 export interface Differentiator {
-  /** Forward program (outputs, then residuals) and backward program (residuals, then cotangents of the outputs → cotangents of the inputs named). */
+  /**
+   * Forward: inputs → outputs, then residuals. Backward: inputs, residuals, cotangents of the float outputs →
+   * cotangents of the inputs named (zeros where an input has no influence).
+   */
   linearize(program: Program, wrt: readonly number[]): { forward: Program; backward: Program; residuals: number };
 }
 
 /** A forward that keeps what the backward needs: for ops that cannot say their gradient from inputs and outputs alone. */
 export type LinearizeRule<A extends Attrs> = (context: {
   readonly inputs: readonly Value[];
+  /** Which inputs need a cotangent; the others may get `undefined`. */
+  readonly wanted: readonly boolean[];
   readonly attrs: A;
   readonly differentiator: Differentiator;
 }) => { outputs: readonly Value[]; pullback: (cts: readonly (Value | undefined)[]) => readonly (Value | undefined)[] };
@@ -77,6 +82,23 @@ export interface ErrorSample<A extends Attrs> {
   readonly message: string | RegExp;
 }
 
+/** What a simplification may look at. */
+export interface SimplifyContext<A extends Attrs> {
+  readonly inputs: readonly Value[];
+  readonly attrs: A;
+  readonly producer: (value: Value) => Equation | undefined;
+}
+
+/** A repeated program: body(consts, carries, slices of xs) → (carries, slices of ys). */
+export interface LoopBody {
+  readonly body: Program;
+  readonly consts: number;
+  readonly carries: number;
+  readonly length: number;
+  /** Last slice first. */
+  readonly reverse: boolean;
+}
+
 /** The record. `evaluate` is its meaning in float64, or `decompose` where it is a composite of other ops. */
 export interface OpRecord<A extends Attrs = Attrs> {
   readonly name: string;
@@ -89,6 +111,10 @@ export interface OpRecord<A extends Attrs = Attrs> {
   readonly decompose?: (inputs: readonly Value[], attrs: A) => readonly Value[];
   readonly vjp?: VjpRule<A>;
   readonly linearize?: LinearizeRule<A>;
+  /** Smaller or cheaper values of the same meaning, if the op sees a way; `producer` tells what made a value. */
+  readonly simplify?: (context: SimplifyContext<A>) => readonly Value[] | undefined;
+  /** Set where the op repeats a program over slices: the compiler makes a loop of it. */
+  readonly loop?: (attrs: A) => LoopBody;
   /** True where no output can carry a gradient (comparisons, argmax, random bits). */
   readonly nondifferentiable?: boolean;
   readonly samples: readonly Sample<A>[];

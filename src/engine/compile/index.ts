@@ -1,0 +1,4 @@
+// compile: program to plan.
+export * from "./pipeline.ts";
+export * from "./rewrite.ts";
+export * from "./target.ts";

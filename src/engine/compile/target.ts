@@ -1,0 +1,8 @@
+// What the compiler needs to know of a backend: its name and its kernel table.
+import type { Lowered, LowerContext } from "../backend/index.ts";
+
+/** The side of a backend that the compiler sees. */
+export interface Target {
+  readonly name: string;
+  lower(context: LowerContext<never>): Lowered | undefined;
+}

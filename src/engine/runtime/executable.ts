@@ -1,0 +1,106 @@
+// Executable: a program compiled for a device and ready to run on its arrays.
+import { formatType, sameType, ShapeError } from "../core/index.ts";
+import type { LoadedPlan, Memory } from "../backend/index.ts";
+import { compile } from "../compile/index.ts";
+import type { Plan } from "../plan/index.ts";
+import type { Program } from "../program/index.ts";
+import { DeviceArray } from "./device-array.ts";
+import type { Device } from "./device.ts";
+
+/** A compiled program. Calls with donated inputs take their memory over; those arrays are gone afterwards. */
+export class Executable {
+  readonly device: Device;
+  readonly program: Program;
+  readonly plan: Plan;
+  readonly #donate: readonly number[];
+  readonly #constants: readonly { slot: number; array: DeviceArray }[];
+  #loaded: LoadedPlan | undefined;
+  #running = 0;
+
+  constructor(device: Device, program: Program, donate: readonly number[]) {
+    this.device = device;
+    this.program = program;
+    this.#donate = donate;
+    this.plan = compile(program, device.backend, { donate, verify: verifying() });
+    this.#constants = this.plan.constants.map(({ buffer, array }) => ({
+      slot: this.#slot(buffer),
+      array: device.put(array, this.plan.buffers[buffer]!),
+    }));
+  }
+
+  /** Runs on the caller's thread. */
+  run(inputs: readonly DeviceArray[]): DeviceArray[] {
+    const { slots, outputs } = this.#prepare(inputs);
+    this.#load().run(slots);
+    return this.#finish(inputs, outputs);
+  }
+
+  /** Runs off the event loop where the backend can. Donated inputs must not be touched until it settles. */
+  async runAsync(inputs: readonly DeviceArray[]): Promise<DeviceArray[]> {
+    const { slots, outputs } = this.#prepare(inputs);
+    this.#running++;
+    try {
+      await this.#load().runAsync(slots);
+    } finally {
+      this.#running--;
+    }
+    return this.#finish(inputs, outputs);
+  }
+
+  /** Gives the arena back; the next run loads the plan again. */
+  release(): void {
+    if (this.#running > 0) return; // a run under way keeps it
+    this.#loaded?.dispose();
+    this.#loaded = undefined;
+  }
+
+  #load(): LoadedPlan {
+    return (this.#loaded ??= this.device.backend.load(this.plan));
+  }
+
+  #slot(buffer: number): number {
+    const { place } = this.plan.buffers[buffer]!;
+    return place.kind === "external" ? place.slot : -1;
+  }
+
+  #prepare(inputs: readonly DeviceArray[]): { slots: Memory[]; outputs: Map<number, DeviceArray> } {
+    const { plan } = this;
+    const slots = new Array<Memory>(plan.slots);
+    plan.inputs.forEach((buffer, i) => {
+      const array = inputs[i];
+      if (array === undefined || !sameType(array, plan.buffers[buffer]!)) {
+        const received = array === undefined ? "nothing" : formatType(array);
+        throw new ShapeError("run", `input ${i} must be ${formatType(plan.buffers[buffer]!)}: received ${received}`);
+      }
+      slots[this.#slot(buffer)] = array.memory;
+    });
+    for (const { slot, array } of this.#constants) slots[slot] = array.memory;
+    const outputs = new Map<number, DeviceArray>();
+    plan.outputs.forEach((buffer, o) => {
+      if (plan.donations[o] !== -1) return;
+      const array = this.device.empty(plan.buffers[buffer]!);
+      outputs.set(o, array);
+      slots[this.#slot(buffer)] = array.memory;
+    });
+    return { slots, outputs };
+  }
+
+  #finish(inputs: readonly DeviceArray[], outputs: ReadonlyMap<number, DeviceArray>): DeviceArray[] {
+    const { plan, device } = this;
+    const taken = new Map<number, Memory>();
+    // A donated input is gone even where no output could take its memory: the same program behaves the same everywhere.
+    for (const i of this.#donate) {
+      const memory = inputs[i]!.donate();
+      if (plan.donations.includes(i)) taken.set(i, memory);
+      else device.backend.free(memory);
+    }
+    return plan.outputs.map((buffer, o) => {
+      const from = plan.donations[o]!;
+      return from === -1 ? outputs.get(o)! : new DeviceArray(device.backend, plan.buffers[buffer]!, taken.get(from)!);
+    });
+  }
+}
+
+function verifying(): boolean {
+  return typeof process !== "undefined" && process.env["CHAINRULE_VERIFY"] === "1";
+}

@@ -1,0 +1,4 @@
+// runtime: devices, arrays on them, compiled programs.
+export * from "./device.ts";
+export * from "./device-array.ts";
+export * from "./executable.ts";

@@ -1,0 +1,7 @@
+// tensor: what users compute with.
+export * as random from "./random.ts";
+export * from "./functions/index.ts";
+export * from "./tensor.ts";
+export * from "./tensor-tree.ts";
+export * from "./transforms.ts";
+export { defaultDevice, device, setDefaultDevice, withDevice, type Device, type DeviceName } from "../runtime/index.ts";
