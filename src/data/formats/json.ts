@@ -20,7 +20,7 @@ export type NumberRule = (literal: string, where: string) => number;
 
 /**
  * Parses JSON (RFC 8259) strictly: duplicate keys, `__proto__`, deep nesting, lone surrogates and whole numbers
- * beyond 2^53 are errors instead of silent changes.
+ * that float64 cannot keep are errors instead of silent changes.
  *
  * Errors: `FormatError` with code `syntax`, `duplicate-key`, `too-deep`, `proto-key`, `unsafe-integer`,
  * `number-range`, `lone-surrogate` or `trailing-data`.
@@ -55,8 +55,9 @@ function plainNumber(literal: string, where: string): number {
   if (!Number.isFinite(value)) {
     throw new FormatError(where, "number-range", `${shorten(literal)} is outside the range of float64`);
   }
-  if (!Number.isSafeInteger(value) && /^-?\d+$/.test(literal)) {
-    throw new FormatError(where, "unsafe-integer", `${shorten(literal)} is beyond 2^53 and would lose digits`, {
+  // A whole number beyond 2^53 must come back digit by digit, as one written from a float64 does.
+  if (!Number.isSafeInteger(value) && /^-?\d+$/.test(literal) && String(value) !== literal) {
+    throw new FormatError(where, "unsafe-integer", `${shorten(literal)} would lose digits: it becomes ${value}`, {
       hint: "write it as a string",
     });
   }

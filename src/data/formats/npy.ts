@@ -158,12 +158,15 @@ function parseDescr(where: string, quoted: string): { dtype: StorageDType; bigEn
 
 function parseShape(where: string, text: string): number[] {
   // (), (3,), (2, 3) and (2, 3,): a single size needs its comma, as in Python.
-  const inner = /^\(\s*((?:\d+\s*,\s*)*\d*)\s*\)$/.exec(text)?.[1];
-  if (inner === undefined || /^\d+$/.test(inner.trim())) {
+  const sizes = /^\((.*)\)$/s
+    .exec(text)?.[1]
+    ?.split(",")
+    .map((size) => size.trim()) ?? ["?"];
+  const single = sizes.length === 1 && sizes[0] !== "";
+  if (sizes.at(-1) === "") sizes.pop();
+  if (single || !sizes.every((size) => /^\d+$/.test(size))) {
     throw new FormatError(where, "bad-shape", `the shape is not a tuple of sizes: received ${show(text)}`);
   }
-  const sizes = inner.split(",").map((size) => size.trim());
-  if (sizes.at(-1) === "") sizes.pop();
   if (sizes.length > MAX_RANK) {
     throw new FormatError(where, "rank-too-high", `rank ${MAX_RANK} is the most: received ${sizes.length}`);
   }
