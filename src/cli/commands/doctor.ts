@@ -1,7 +1,6 @@
 // `chainrule doctor`: which backend runs and why, what this machine has, which ops have no kernel of their own.
 import { arch, availableParallelism, cpus, platform, totalmem } from "node:os";
 import { Command } from "commander";
-import type { Op } from "../../engine/program/index.ts";
 import type { Device, DeviceName } from "../../engine/runtime/index.ts";
 import { EXIT, ExitError } from "../failure.ts";
 import { columns, outputOf, type Output } from "../output.ts";
@@ -83,8 +82,7 @@ async function inspect(name: DeviceName, open: () => Device): Promise<DeviceRepo
 
 // Asks the kernel table about the first sample of every op.
 async function cover(backend: Device["backend"]): Promise<Coverage> {
-  const exported: readonly unknown[] = Object.values(await import("../../engine/ops/index.ts"));
-  const allOps = exported.flatMap((value) => (typeof value === "function" && "op" in value ? [value.op as Op] : []));
+  const { allOps } = await import("../../engine/ops/index.ts");
   const decomposed: string[] = [];
   const missing: string[] = [];
   for (const op of allOps) {
