@@ -116,9 +116,5 @@ function agrees(actual: unknown, stated: unknown): boolean {
       entries.length === Object.keys(list).length && entries.every(([key, item]) => agrees((list as Names)[key], item))
     );
   }
-  // `// "float32[2,3]"` may state the text form of an object.
-  return (
-    list === stated ||
-    (typeof stated === "string" && typeof list === "object" && list !== null && String(list) === stated)
-  );
+  return list === stated;
 }
