@@ -1,5 +1,5 @@
 // Arithmetic on two numbers, and the exponential and logarithm its gradients need.
-import { greater, equal, where } from "./compare.ts";
+import { equal, greater, logicalAnd, where } from "./compare.ts";
 import { fullLike, zerosLike } from "./create.ts";
 import { binary, unary, type Binary, type Unary } from "./define.ts";
 
@@ -49,6 +49,7 @@ export const mul: Binary = binary({
   name: "mul",
   doc: "The product: `x · y`.",
   scalar: (x, y) => x * y,
+  integer: Math.imul,
   dtypes: numeric,
   commutative: true,
   vjp: ({ ct, x, y }) => [mul(ct, y), mul(ct, x)],
@@ -69,12 +70,12 @@ export const pow: Binary = binary({
   samples: { x: { low: 0.2, high: 3 } },
   recompute: "costly",
   vjp: ({ ct, x, y, z }) => {
-    const one = fullLike(1, y);
-    const zero = zerosLike(x);
-    // y = 0 is flat in x even at x = 0, where x^(y-1) is infinite; ln x counts only where x > 0.
-    const dx = where(equal(y, zero), zero, mul(ct, mul(y, pow(x, sub(y, one)))));
+    const [one, zero] = [fullLike(1, x), zerosLike(x)];
+    // x⁰ is flat in x, also at x = 0, where x^(y − 1) is infinite; ln x counts only where x > 0.
+    const base = where(logicalAnd(equal(x, zero), equal(y, zero)), one, x);
+    const dx = mul(ct, mul(y, pow(base, sub(y, one))));
     const positive = greater(x, zero);
-    const dy = where(positive, mul(ct, mul(z, log(where(positive, x, fullLike(1, x))))), zero);
+    const dy = where(positive, mul(ct, mul(z, log(where(positive, x, one)))), zero);
     return [dx, dy];
   },
 });
@@ -85,7 +86,6 @@ export const maximum: Binary = binary({
   scalar: (x, y) => Math.max(x, y),
   dtypes: ["float32", "int32"],
   commutative: true,
-  samples: { x: { low: -2, high: 0.4 }, y: { low: 0.5, high: 2 } },
   vjp: ({ ct, x, y }) => share(ct, x, y),
 });
 
@@ -95,7 +95,6 @@ export const minimum: Binary = binary({
   scalar: (x, y) => Math.min(x, y),
   dtypes: ["float32", "int32"],
   commutative: true,
-  samples: { x: { low: -2, high: 0.4 }, y: { low: 0.5, high: 2 } },
   vjp: ({ ct, x, y }) => share(ct, y, x),
 });
 
@@ -104,7 +103,7 @@ export const remainder: Binary = binary({
   doc: "The remainder with the sign of the divisor: `x − ⌊x/y⌋ · y`; for integers `x mod 0 = 0`.",
   scalar: (x, y) => x - Math.floor(x / y) * y,
   dtypes: ["float32", "int32"],
-  samples: { x: { low: 1.2, high: 1.8 }, y: { low: 0.95, high: 1.05 } },
+  samples: { x: { low: -5, high: 5 }, y: { low: 0.6, high: 1.4 } },
   vjp: ({ ct, x, y, z }) => [ct, neg(mul(ct, div(sub(x, z), y)))],
 });
 

@@ -17,14 +17,19 @@ import { bind1, numbers, withOp, type OpFunction } from "./define.ts";
 
 type FullAttrs = { readonly value: number; readonly shape: Shape; readonly dtype: DType };
 
+const ranges = { int32: [-(2 ** 31), 2 ** 31 - 1], uint32: [0, 2 ** 32 - 1], bool: [0, 1] } as const;
+
 const fullOp: OpRecord<FullAttrs> = {
   name: "full",
   doc: "One number everywhere: `y[i] = value`.",
   traits: { kind: "create", recompute: "cheap" },
   shape: (_, { shape, dtype, value }) => {
     checkShape("full", shape);
-    if (dtype !== "float32" && !Number.isInteger(value)) {
-      throw new ArgumentError("full", `${dtype} holds whole numbers: received ${value}`);
+    if (dtype !== "float32") {
+      const [low, high] = ranges[dtype];
+      if (!Number.isInteger(value) || value < low || value > high) {
+        throw new ArgumentError("full", `${dtype} holds whole numbers from ${low} to ${high}: received ${value}`);
+      }
     }
     return [{ dtype, shape }];
   },
@@ -40,7 +45,9 @@ const fullOp: OpRecord<FullAttrs> = {
   ],
   errors: [
     { inputs: [], attrs: { value: 1, shape: [-1], dtype: "float32" }, message: "whole numbers ≥ 0" },
-    { inputs: [], attrs: { value: 0.5, shape: [2], dtype: "int32" }, message: "whole numbers" },
+    { inputs: [], attrs: { value: 0.5, shape: [2], dtype: "int32" }, message: "int32 holds whole numbers" },
+    { inputs: [], attrs: { value: -1, shape: [2], dtype: "uint32" }, message: "from 0 to 4294967295" },
+    { inputs: [], attrs: { value: 2, shape: [], dtype: "bool" }, message: "bool holds whole numbers from 0 to 1" },
   ],
 };
 

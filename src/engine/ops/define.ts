@@ -41,6 +41,7 @@ export type Binary = OpFunction<(x: Value, y: Value) => Value, None>;
 /** Shapes every element-wise op is tested on: scalar, empty, odd lengths past a vector's width, three axes. */
 export const sampleShapes: readonly Shape[] = [[], [0], [5], [2, 3], [1, 37], [3, 2, 17]];
 
+/** Where float samples are drawn. */
 interface Domain {
   readonly low?: number;
   readonly high?: number;
@@ -93,7 +94,7 @@ export function unary(spec: {
   const dtypes = spec.dtypes ?? ["float32"];
   const { name, doc, scalar, vjp } = spec;
   const sample = (shape: Shape, dtype: DType): Sample<None> => ({
-    inputs: [{ dtype, shape, ...spec.domain }],
+    inputs: [{ dtype, shape, ...(dtype === "float32" ? spec.domain : {}) }],
     attrs: none,
   });
   const op: OpRecord<None> = {
@@ -122,11 +123,13 @@ export function binary(spec: {
   name: string;
   doc: string;
   scalar: (x: number, y: number) => number;
-  /** Cotangents of x and y; a function each, so that the one nobody asks for is never traced. */
+  /** The same for integers, where float64 would lose bits. */
+  integer?: (x: number, y: number) => number;
+  /** Cotangents of x and y; the compiler removes the one nobody asks for. */
   vjp: (context: { ct: Value; x: Value; y: Value; z: Value }) => readonly [Value | undefined, Value | undefined];
   dtypes?: readonly DType[];
   commutative?: boolean;
-  samples?: { readonly x?: Domain & Partial<SampleInput>; readonly y?: Domain & Partial<SampleInput> };
+  samples?: { readonly x?: Domain; readonly y?: Domain };
   recompute?: "cheap" | "costly";
 }): Binary {
   const dtypes = spec.dtypes ?? ["float32"];
@@ -138,8 +141,8 @@ export function binary(spec: {
   };
   const sample = (shape: Shape, dtype: DType): Sample<None> => ({
     inputs: [
-      { dtype, shape, ...spec.samples?.x },
-      { dtype, shape, ...spec.samples?.y },
+      { dtype, shape, ...(dtype === "float32" ? spec.samples?.x : {}) },
+      { dtype, shape, ...(dtype === "float32" ? spec.samples?.y : {}) },
     ],
     attrs: none,
   });
@@ -153,12 +156,16 @@ export function binary(spec: {
       expectDtype(name, types, dtypes);
       return [{ dtype: types[0]!.dtype, shape: types[0]!.shape }];
     },
-    evaluate: ([x, y], _, { outputs }) => [
-      integral(
-        x!.map((a, i) => scalar(a, y![i]!)),
-        outputs[0]!.dtype,
-      ),
-    ],
+    evaluate: ([x, y], _, { outputs }) => {
+      const { dtype } = outputs[0]!;
+      const fn = dtype === "float32" ? scalar : (spec.integer ?? scalar);
+      return [
+        integral(
+          x!.map((a, i) => fn(a, y![i]!)),
+          dtype,
+        ),
+      ];
+    },
     vjp: ({ inputs, outputs, cts }) => vjp({ ct: cts[0]!, x: inputs[0]!, y: inputs[1]!, z: outputs[0]! }),
     samples: dtypes.flatMap((dtype) =>
       (dtype === "float32" ? sampleShapes : [[2, 3]]).map((shape) => sample(shape, dtype)),

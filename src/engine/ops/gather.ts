@@ -36,7 +36,7 @@ function expectSize(where: string, size: number): void {
 // An index as given, refused outside [0, size): a wrong label or token must not read another row.
 function checked(where: string, index: number, size: number): number {
   if (index >= 0 && index < size) return index;
-  throw new IndexError(where, `index ${index} is outside [0, ${size})`, {
+  throw new IndexError(where, `index ${index} is out of range [0, ${size})`, {
     hint: "indices count from 0; negative ones do not count from the end",
   });
 }
@@ -101,12 +101,12 @@ const gatherOp: OpRecord<GatherAttrs> = {
     {
       inputs: [float([3]), { ...int([2], 0, 0), values: [0, 3] }],
       attrs: { axis: 0 },
-      message: "index 3 is outside [0, 3)",
+      message: "index 3 is out of range [0, 3)",
     },
     {
       inputs: [float([3]), { ...int([1], 0, 0), values: [-1] }],
       attrs: { axis: 0 },
-      message: "index -1 is outside [0, 3)",
+      message: "index -1 is out of range [0, 3)",
     },
   ],
 };
@@ -167,7 +167,7 @@ const scatterAddOp: OpRecord<ScatterAttrs> = {
     {
       inputs: [{ ...int([2], 0, 0), values: [0, 3] }, float([2])],
       attrs: { axis: 0, size: 3 },
-      message: "index 3 is outside [0, 3)",
+      message: "index 3 is out of range [0, 3)",
     },
   ],
   terms: (types) => Math.max(1, sizeOf(types[0]!.shape)),
@@ -240,7 +240,7 @@ const takeAlongAxisOp: OpRecord<GatherAttrs> = {
     {
       inputs: [float([3]), { ...int([1], 0, 0), values: [3] }],
       attrs: { axis: 0 },
-      message: "index 3 is outside [0, 3)",
+      message: "index 3 is out of range [0, 3)",
     },
   ],
 };
@@ -287,13 +287,13 @@ const scatterAddAlongAxisOp: OpRecord<ScatterAttrs> = {
     {
       inputs: [{ ...int([1], 0, 0), values: [-1] }, float([1])],
       attrs: { axis: 0, size: 3 },
-      message: "index -1 is outside [0, 3)",
+      message: "index -1 is out of range [0, 3)",
     },
   ],
   terms: (types, { axis }) => Math.max(1, types[0]!.shape[axis]!),
 };
 
-/** Rows by number along an axis (the first unless said); an index outside `[0, size)` is an IndexError when it is evaluated. */
+/** Rows by number along an axis (the first unless said); an index out of range `[0, n)` is an IndexError when it is evaluated. */
 export const gather: OpFunction<(x: Value, indices: Value, axis?: number) => Value, GatherAttrs> = withOp(
   gatherOp,
   (x, indices, axis = 0) => bind1(gatherOp, [x, indices], { axis: normalizeAxis("gather", axis, x.shape.length) }),

@@ -3,5 +3,3 @@ export * from "./all.ts";
 export * from "./define.ts";
 export * from "./families.ts";
 export * from "./window.ts";
-export * from "./random.ts";
-export * from "./sort.ts";

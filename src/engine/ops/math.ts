@@ -34,7 +34,6 @@ export const abs: Unary = unary({
   doc: "The absolute value: `|x|`.",
   scalar: Math.abs,
   dtypes: ["float32", "int32"],
-  domain: { low: 0.1, high: 2 },
   vjp: ({ ct, x }) => mul(ct, sign(x)),
 });
 export const floor: Unary = unary({
@@ -147,6 +146,9 @@ const clampOp: OpRecord<ClampAttrs> = {
     expectInputs("clamp", types, 1);
     expectDtype("clamp", types, ["float32", "int32"]);
     if (!(low <= high)) throw new ArgumentError("clamp", `low must not be above high: received [${low}, ${high}]`);
+    if (types[0]!.dtype === "int32" && ![low, high].every((bound) => bound === (bound | 0))) {
+      throw new ArgumentError("clamp", `int32 needs bounds that are int32 too: received [${low}, ${high}]`);
+    }
     return [{ dtype: types[0]!.dtype, shape: types[0]!.shape }];
   },
   evaluate: ([x], { low, high }) => [x!.map((a) => Math.min(Math.max(a, low), high))],
@@ -159,7 +161,10 @@ const clampOp: OpRecord<ClampAttrs> = {
     ...sampleShapes.map((shape) => ({ inputs: [float(shape)], attrs: { low: -0.73, high: 1.1 } })),
     { inputs: [{ dtype: "int32" as DType, shape: [9], low: -9, high: 9 }], attrs: { low: -3, high: 4 } },
   ],
-  errors: [{ inputs: [float([2])], attrs: { low: 1, high: 0 }, message: "low must not be above high" }],
+  errors: [
+    { inputs: [float([2])], attrs: { low: 1, high: 0 }, message: "low must not be above high" },
+    { inputs: [{ dtype: "int32", shape: [2] }], attrs: { low: 0.5, high: 2 }, message: "bounds that are int32 too" },
+  ],
 };
 /** Kept inside an interval. */
 export const clamp: OpFunction<(x: Value, low: number, high: number) => Value, ClampAttrs> = withOp(
