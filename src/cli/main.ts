@@ -2,12 +2,13 @@
 // The command `chainrule`: the list of commands, their common options, errors and exit codes.
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { data } from "./commands/data.ts";
 import { doctor } from "./commands/doctor.ts";
 import { fail } from "./failure.ts";
 import { globalOptions } from "./output.ts";
 
 /** Every command, in the order of the help. Each loads the rooms it needs when it runs. */
-const commands: readonly (() => Command)[] = [doctor];
+const commands: readonly (() => Command)[] = [data, doctor];
 
 function packageVersion(): string {
   const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
@@ -27,8 +28,15 @@ function createProgram(): Command {
     );
   // Errors are thrown, so that one place decides about text and exit code.
   program.exitOverride();
-  for (const command of commands) program.addCommand(command().copyInheritedSettings(program));
+  for (const command of commands) program.addCommand(inherit(command(), program));
   return program;
+}
+
+// Commander hands its settings on to the commands it makes itself, and not to those that are added.
+function inherit(command: Command, parent: Command): Command {
+  command.copyInheritedSettings(parent);
+  for (const child of command.commands) inherit(child, command);
+  return command;
 }
 
 const program = createProgram();

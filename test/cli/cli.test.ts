@@ -92,3 +92,20 @@ describe("chainrule doctor", () => {
     expect(chainrule(["doctor"], { FORCE_COLOR: "1", NO_COLOR: "1" }).out).not.toContain(escape);
   });
 });
+
+describe("chainrule data", () => {
+  it("lists the data sets it can fetch", () => {
+    const { code, out } = chainrule(["data", "list", "--json"]);
+    expect(code).toBe(0);
+    const names = (JSON.parse(out) as { name: string }[]).map(({ name }) => name);
+    expect(names).toEqual(["mnist", "fashion-mnist", "cifar-10"]);
+    expect(chainrule(["data", "list"]).out.trimEnd().split("\n")).toHaveLength(names.length);
+  });
+
+  it("refuses a name it does not know, and says which there are", () => {
+    const { code, out, err } = chainrule(["data", "fetch", "no-such-set"]);
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toContain("no-such-set");
+    expect(err).toContain("fashion-mnist");
+  });
+});
