@@ -1,14 +1,16 @@
 // Comparisons, logic and selection: the ops that make or read booleans.
-import { DtypeError, formatType, sameShape, ShapeError, type DType } from "../core/index.ts";
+import { DtypeError, formatType, sameShape, ShapeError } from "../core/index.ts";
 import type { OpRecord, Value } from "../program/index.ts";
 import { zerosLike } from "./create.ts";
 import {
   bind1,
+  bool,
   comparison,
   expectDtype,
   expectInputs,
   expectSame,
   float,
+  int,
   none,
   sampleShapes,
   withOp,
@@ -63,7 +65,7 @@ function logic(name: string, doc: string, scalar: (x: number, y: number) => numb
     },
     evaluate: ([x, y]) => [x!.map((a, i) => scalar(a, y![i]!))],
     samples: sampleShapes.map((shape) => ({
-      inputs: [0, 1].map(() => ({ dtype: "bool", shape, low: 0, high: 1 })),
+      inputs: [bool(shape), bool(shape)],
       attrs: none,
     })),
     errors: [{ inputs: [float([2]), float([2])], attrs: none, message: "expected bool" }],
@@ -85,7 +87,7 @@ const notOp: OpRecord<None> = {
     return [{ dtype: "bool", shape: types[0]!.shape }];
   },
   evaluate: ([x]) => [x!.map((a) => 1 - a)],
-  samples: sampleShapes.map((shape) => ({ inputs: [{ dtype: "bool", shape, low: 0, high: 1 }], attrs: none })),
+  samples: sampleShapes.map((shape) => ({ inputs: [bool(shape)], attrs: none })),
   errors: [{ inputs: [float([2])], attrs: none, message: "expected bool" }],
 };
 export const logicalNot: Unary = withOp<(x: Value) => Value, None>(notOp, (x) => bind1(notOp, [x], none));
@@ -126,18 +128,14 @@ const whereOp: OpRecord<None> = {
   vjp: ({ inputs: [c], cts: [ct] }) => [undefined, where(c!, ct!, zerosLike(ct!)), where(c!, zerosLike(ct!), ct!)],
   samples: [
     ...sampleShapes.map((shape) => ({
-      inputs: [{ dtype: "bool" as DType, shape, low: 0, high: 1 }, float(shape), float(shape)],
+      inputs: [bool(shape), float(shape), float(shape)],
       attrs: none,
     })),
     {
-      inputs: [
-        { dtype: "bool", shape: [7], low: 0, high: 1 },
-        { dtype: "int32", shape: [7], low: -9, high: 9 },
-        { dtype: "int32", shape: [7], low: -9, high: 9 },
-      ],
+      inputs: [bool([7]), int([7], -9, 9), int([7], -9, 9)],
       attrs: none,
     },
-    { inputs: [0, 1, 2].map(() => ({ dtype: "bool", shape: [9], low: 0, high: 1 })), attrs: none },
+    { inputs: [bool([9]), bool([9]), bool([9])], attrs: none },
   ],
   errors: [
     { inputs: [float([2]), float([2]), float([2])], attrs: none, message: "must be bool" },

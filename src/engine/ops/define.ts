@@ -231,6 +231,11 @@ export function int(shape: Shape, low: number, high: number): SampleInput {
   return { dtype: "int32", shape, low, high };
 }
 
+/** A bool sample input. */
+export function bool(shape: Shape): SampleInput {
+  return { dtype: "bool", shape, low: 0, high: 1 };
+}
+
 /** Wraps results into the range of an integer dtype, as two's-complement arithmetic does. */
 export function integral(values: Float64Array, dtype: DType): Float64Array {
   if (dtype === "int32") return values.map((x) => x | 0);

@@ -1,5 +1,5 @@
 // Functions of one real number.
-import { add, div, exp, mul, neg, sub } from "./arith.ts";
+import { add, div, exp, maximum, minimum, mul, neg, sub } from "./arith.ts";
 import { greater, greaterEqual, lessEqual, logicalAnd, where } from "./compare.ts";
 import { fullLike, zerosLike } from "./create.ts";
 import {
@@ -16,7 +16,6 @@ import {
   type OpFunction,
   type Unary,
 } from "./define.ts";
-import { maximum, minimum } from "./arith.ts";
 import { ArgumentError, type DType } from "../core/index.ts";
 import type { OpRecord, Value } from "../program/index.ts";
 
@@ -130,7 +129,7 @@ const reluOp: OpRecord<None> = {
   vjp: ({ outputs: [y], cts: [ct] }) => [where(greater(y!, zerosLike(y!)), ct!, zerosLike(ct!))],
   samples: [
     ...sampleShapes.map((shape) => ({ inputs: [float(shape)], attrs: none })),
-    { inputs: [{ dtype: "int32" as DType, shape: [9], low: -9, high: 9 }], attrs: none },
+    { inputs: [{ dtype: "int32", shape: [9], low: -9, high: 9 }], attrs: none },
   ],
   errors: [{ inputs: [{ dtype: "bool", shape: [2] }], attrs: none, message: "expected float32" }],
 };
@@ -159,7 +158,7 @@ const clampOp: OpRecord<ClampAttrs> = {
   },
   samples: [
     ...sampleShapes.map((shape) => ({ inputs: [float(shape)], attrs: { low: -0.73, high: 1.1 } })),
-    { inputs: [{ dtype: "int32" as DType, shape: [9], low: -9, high: 9 }], attrs: { low: -3, high: 4 } },
+    { inputs: [{ dtype: "int32", shape: [9], low: -9, high: 9 }], attrs: { low: -3, high: 4 } },
   ],
   errors: [
     { inputs: [float([2])], attrs: { low: 1, high: 0 }, message: "low must not be above high" },

@@ -30,16 +30,12 @@ function reduction(op: OpRecord<ReduceAttrs>): Reduction {
   });
 }
 
-function refuseNothing(where: string, type: TensorType, axes: readonly number[]): void {
+function refuseNothing(name: string, type: TensorType, axes: readonly number[]): void {
   const empty = axes.find((axis) => type.shape[axis] === 0);
   if (empty !== undefined) {
-    throw new ShapeError(
-      where,
-      `the ${where} of nothing does not exist: axis ${empty} of ${formatType(type)} is empty`,
-      {
-        hint: "check that the axis has elements, or leave it out of the axes",
-      },
-    );
+    throw new ShapeError(name, `the ${name} of nothing does not exist: axis ${empty} of ${formatType(type)} is empty`, {
+      hint: "check that the axis has elements, or leave it out of the axes",
+    });
   }
 }
 
