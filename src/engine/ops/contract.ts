@@ -1,6 +1,7 @@
 // The matrix product, batched, with both operands transposed or not: three of these are a dense layer forward and backward.
 import { formatType, sameShape, ShapeError, type Shape, type TensorType } from "../core/index.ts";
-import type { OpRecord, Value } from "../program/index.ts";
+import { anyOp, type Equation, type OpRecord, type Value } from "../program/index.ts";
+import { transpose } from "./layout.ts";
 import { bind1, expectDtype, expectInputs, float, numbers, withOp, type OpFunction } from "./define.ts";
 
 /** Whether the last two axes of an operand are read the other way round. */
@@ -66,6 +67,13 @@ const matmulOp: OpRecord<MatmulAttrs> = {
     ta ? product(b!, ct!, tb, true) : product(ct!, b!, false, !tb),
     tb ? product(ct!, a!, true, ta) : product(a!, ct!, !ta, false),
   ],
+  // A transposed operand is read the other way round instead of moved.
+  simplify: ({ inputs: [a, b], attrs: { transposeA, transposeB }, producer }) => {
+    const x = untransposed(a!, producer);
+    const y = untransposed(b!, producer);
+    if (x === undefined && y === undefined) return undefined;
+    return [product(x ?? a!, y ?? b!, transposeA !== (x !== undefined), transposeB !== (y !== undefined))];
+  },
   samples: [
     { inputs: [float([2, 3]), float([3, 4])], attrs: { transposeA: false, transposeB: false } },
     { inputs: [float([3, 2]), float([3, 4])], attrs: { transposeA: true, transposeB: false } },
@@ -91,6 +99,16 @@ const matmulOp: OpRecord<MatmulAttrs> = {
   ],
   terms: (types, attrs) => matmulDims(types[0]!, types[1]!, attrs).k,
 };
+
+// What a value is the transpose of, if its last two axes alone were swapped.
+function untransposed(x: Value, producer: (value: Value) => Equation | undefined): Value | undefined {
+  const maker = producer(x);
+  if (maker?.op !== anyOp(transpose.op)) return undefined;
+  const { permutation } = maker.attrs as { permutation: readonly number[] };
+  const rank = permutation.length;
+  const swapped = permutation.every((axis, i) => axis === (i < rank - 2 ? i : 2 * rank - 3 - i));
+  return swapped ? maker.inputs[0]! : undefined;
+}
 
 function product(a: Value, b: Value, transposeA: boolean, transposeB: boolean): Value {
   return bind1(matmulOp, [a, b], { transposeA, transposeB });

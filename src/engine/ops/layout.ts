@@ -12,7 +12,7 @@ import {
   type DType,
   type Shape,
 } from "../core/index.ts";
-import type { OpRecord, Value } from "../program/index.ts";
+import { anyOp, type OpRecord, type Value } from "../program/index.ts";
 import { bind1, expectDtype, expectInputs, float, int, integral, numbers, withOp, type OpFunction } from "./define.ts";
 import { slice } from "./slice.ts";
 import { forEachIndex, gatherStrided } from "./strided.ts";
@@ -36,6 +36,11 @@ const reshapeOp: OpRecord<ShapeAttrs> = {
   },
   evaluate: ([x]) => [x!.slice()],
   vjp: ({ inputs: [x], cts: [ct] }) => [reshape(ct!, x!.shape)],
+  // Of two reshapes in a row only the last shape counts.
+  simplify: ({ inputs: [x], attrs: { shape }, producer }) => {
+    const maker = producer(x!);
+    return maker?.op === anyOp(reshapeOp) ? [reshape(maker.inputs[0]!, shape)] : undefined;
+  },
   samples: [
     { inputs: [float([2, 6])], attrs: { shape: [3, 4] } },
     { inputs: [float([1])], attrs: { shape: [] } },
@@ -80,6 +85,18 @@ const transposeOp: OpRecord<PermuteAttrs> = {
     ];
   },
   vjp: ({ attrs: { permutation }, cts: [ct] }) => [transpose(ct!, inversePermutation(permutation))],
+  // Two permutations in a row are one.
+  simplify: ({ inputs: [x], attrs: { permutation }, producer }) => {
+    const maker = producer(x!);
+    if (maker?.op !== anyOp(transposeOp)) return undefined;
+    const first = (maker.attrs as PermuteAttrs).permutation;
+    return [
+      transpose(
+        maker.inputs[0]!,
+        permutation.map((axis) => first[axis]!),
+      ),
+    ];
+  },
   samples: [
     { inputs: [float([2, 3])], attrs: { permutation: [1, 0] } },
     { inputs: [float([])], attrs: { permutation: [] } },

@@ -11,15 +11,8 @@
 // `words` counts the whole step. Slot 0 is the arena, slot k + 1 the plan's external slot k. Offsets count 64 bytes.
 // `call` numbers the kernel calls from 0, so that an error can name the one that failed.
 import { BackendError } from "../core/index.ts";
-import {
-  bufferBytes,
-  type BufferId,
-  type KernelCall,
-  type LoopCall,
-  type LoopSlice,
-  type Plan,
-  type PlanStep,
-} from "./plan.ts";
+import { bufferBytes } from "./bytes.ts";
+import type { BufferId, KernelCall, LoopCall, LoopSlice, Plan, PlanStep } from "./plan.ts";
 
 /** Opcode of a loop; kernels count from 0. */
 export const LOOP = -1;

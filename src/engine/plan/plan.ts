@@ -1,5 +1,5 @@
 // Plan: a program turned into kernel calls over planned buffers. Backends execute it in one call.
-import { sizeOf, type DType, type HostArray, type Shape } from "../core/index.ts";
+import type { DType, HostArray, Shape } from "../core/index.ts";
 import { printPlan } from "./print.ts";
 
 /** Number of a buffer in `plan.buffers`. */
@@ -97,29 +97,10 @@ export class Plan {
   }
 }
 
-/** Bytes of one element in the memory of machine backends: bool takes one, all others four. */
-export function elementBytes(dtype: DType): number {
-  return dtype === "bool" ? 1 : 4;
-}
-
-/** Bytes of a buffer in the memory of machine backends. */
-export function bufferBytes(type: { readonly dtype: DType; readonly shape: Shape }): number {
-  return sizeOf(type.shape) * elementBytes(type.dtype);
-}
-
 /** Calls `fn` on each kernel call, loops' bodies included, in order. */
 export function forEachCall(steps: readonly PlanStep[], fn: (call: KernelCall) => void): void {
   for (const step of steps) {
     if (step.kind === "kernel") fn(step);
     else forEachCall(step.body, fn);
   }
-}
-
-const floatView = new Float32Array(1);
-const intView = new Int32Array(floatView.buffer);
-
-/** The bits of a float32 as an int32 word. */
-export function floatBits(x: number): number {
-  floatView[0] = x;
-  return intView[0]!;
 }

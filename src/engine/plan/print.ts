@@ -1,6 +1,7 @@
 // The text form of plans: one call a line with its buffers, bytes and flops.
 import { formatType } from "../core/index.ts";
-import { bufferBytes, type BufferId, type Plan, type PlanStep } from "./plan.ts";
+import { bufferBytes } from "./bytes.ts";
+import type { BufferId, Plan, PlanStep } from "./plan.ts";
 
 export function printPlan(plan: Plan): string {
   const lines = [`plan(arena ${plan.arenaBytes} bytes, ${plan.slots} slots) {`];

@@ -1,7 +1,7 @@
 // The text form of programs: readable, deterministic, numbered from zero.
 import { formatType, HostArray } from "../core/index.ts";
 import type { Attr } from "./op.ts";
-import { Program } from "./program.ts";
+import type { Program } from "./program.ts";
 import type { Value } from "./value.ts";
 
 const MAX_CONSTANT = 8;
@@ -31,7 +31,7 @@ function printAttrs(attrs: object, indent: string): string[] {
 }
 
 function printAttr(value: Attr, indent: string): string {
-  if (value instanceof Program) return `\n${printProgram(value, indent + "  ")}`;
+  if (isProgram(value)) return `\n${printProgram(value, indent + "  ")}`;
   if (value instanceof HostArray) {
     const numbers = value.size <= MAX_CONSTANT ? value.toFlat().join(" ") : `${value.toFlat().slice(0, 3).join(" ")} …`;
     return `${formatType(value)}{${numbers}}`;
@@ -39,4 +39,9 @@ function printAttr(value: Attr, indent: string): string {
   if (Array.isArray(value)) return `[${value.map((item) => printAttr(item as Attr, indent)).join(",")}]`;
   if (typeof value === "object" && value !== null) return `{${printAttrs(value, indent).join(" ")}}`;
   return Object.is(value, -0) ? "-0" : String(value);
+}
+
+// By its parts, not its class: the class prints itself through this file.
+function isProgram(value: Attr): value is Program {
+  return typeof value === "object" && value !== null && "equations" in value;
 }
