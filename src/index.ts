@@ -1,2 +1,4 @@
-// The package root: what a user who trains and fine-tunes models needs, from one import.
-export * from "./engine/core/error.ts";
+// The package root: what a user who computes with tensors and trains models needs, from one import.
+export * as datasets from "./data/datasets/index.ts";
+export * from "./engine/core/index.ts";
+export * from "./engine/tensor/index.ts";
