@@ -116,14 +116,11 @@ describe("scan", () => {
   });
 
   test("refuses a body that loses a carry, and a loop without a length", () => {
-    const build =
-      (fn: () => unknown): (() => unknown) =>
-      () =>
-        trace([float([2])], ([c]) => (fn.call(c), [c!]));
-    expect(() =>
-      trace([float([2])], ([c]) => ops.scan(() => ({ carries: [], ys: [] }), [c!], { length: 2 }).carries),
-    ).toThrow("the body gives 0 carries: received 1");
-    expect(build(() => ops.scan(() => ({ carries: [], ys: [] }), [], {}))).toThrow("no `length`");
+    const nothing = { carries: [], ys: [] };
+    const lost = (): unknown => trace([float([2])], ([c]) => ops.scan(() => nothing, [c!], { length: 2 }).carries);
+    expect(lost).toThrow("the body gives 0 carries: received 1");
+    const endless = (): unknown => trace([], () => ops.scan(() => nothing, [], {}).carries);
+    expect(endless).toThrow("no `length`");
   });
 });
 
