@@ -1,5 +1,5 @@
 // idx: the format of MNIST, plain or gzip. Format: 0 0 · type · rank · sizes (u32, big endian) · elements (big endian).
-import { DtypeError, FormatError, HostArray, ShapeError, type StorageDType } from "../../engine/core/index.ts";
+import { DtypeError, FormatError, ShapeError, type HostArray, type StorageDType } from "../../engine/core/index.ts";
 import { ByteReader, concatBytes, decodeArray, encodeArray, type DecodeOptions } from "./bytes.ts";
 import { checkedAdd, checkedBytes, checkedMul } from "./checked.ts";
 import { readBytes, writeFileAtomic } from "./files.ts";

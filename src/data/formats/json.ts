@@ -29,26 +29,37 @@ export type NumberRule = (literal: string, where: string) => number;
  * parseJson('{"a": [1, 2]}'); // { a: [1, 2] }
  */
 export function parseJson(text: string, options: JsonOptions = {}): JsonValue {
-  const build = (at: string, entries: Map<string, JsonValue>): JsonValue => {
-    if (entries.has("__proto__")) throw new FormatError(at, "proto-key", "the key `__proto__` is refused");
-    return Object.fromEntries(entries);
-  };
-  return new Scanner<JsonValue>(text, options, { object: build, number: plainNumber }).document();
+  return new Scanner<JsonValue>(text, options, { object: plainObjects, number: plainNumber }).document();
 }
 
 /** The same scanner with objects as Maps (any key is safe) and a rule for numbers of the caller's choice. */
 export function scanJson(text: string, options: JsonOptions & { readonly number?: NumberRule } = {}): JsonNode {
-  const rules = {
-    object: (_: string, entries: Map<string, JsonNode>) => entries,
-    number: options.number ?? plainNumber,
-  };
-  return new Scanner<JsonNode>(text, options, rules).document();
+  return new Scanner<JsonNode>(text, options, { object: maps, number: options.number ?? plainNumber }).document();
 }
 
 interface Rules<V> {
-  readonly object: (where: string, entries: Map<string, V>) => V;
+  readonly object: Objects<V>;
   readonly number: NumberRule;
 }
+
+/** How objects are kept: made empty, asked for a key, given a key that they do not have. */
+interface Objects<V> {
+  make(): V;
+  has(target: V, key: string): boolean;
+  set(target: V, key: string, value: V): void;
+}
+
+// `__proto__` never gets as far as `set`: the scanner refuses it for objects that have a prototype.
+const plainObjects: Objects<JsonValue> = {
+  make: () => ({}),
+  has: (target, key) => Object.hasOwn(target as object, key),
+  set: (target, key, value) => void ((target as { [key: string]: JsonValue })[key] = value),
+};
+const maps: Objects<JsonNode> = {
+  make: () => new Map<string, JsonNode>(),
+  has: (target, key) => (target as Map<string, JsonNode>).has(key),
+  set: (target, key, value) => void (target as Map<string, JsonNode>).set(key, value),
+};
 
 function plainNumber(literal: string, where: string): number {
   const value = Number(literal);
@@ -118,22 +129,25 @@ class Scanner<V> {
   }
 
   #object(depth: number): V {
-    const entries = new Map<string, V>();
+    const { make, has, set } = this.#rules.object;
+    const out = make();
     this.#space();
     if (this.#text[this.#at] === "}") {
       this.#at++;
-      return this.#rules.object(this.#where, entries);
+      return out;
     }
     for (;;) {
       this.#space();
       if (this.#text[this.#at] !== '"') throw this.#error("syntax", `expected a key, received ${this.#here()}`);
       const key = this.#string();
-      if (entries.has(key)) throw this.#error("duplicate-key", `the key ${JSON.stringify(shorten(key))} appears twice`);
+      if (has(out, key)) throw this.#error("duplicate-key", `the key ${JSON.stringify(shorten(key))} appears twice`);
+      if (key === "__proto__" && !(out instanceof Map))
+        throw this.#error("proto-key", "the key `__proto__` is refused");
       this.#space();
       this.#expect(":");
       this.#space();
-      entries.set(key, this.#value(depth));
-      if (this.#end("}")) return this.#rules.object(this.#where, entries);
+      set(out, key, this.#value(depth));
+      if (this.#end("}")) return out;
     }
   }
 
@@ -163,18 +177,26 @@ class Scanner<V> {
   #string(): string {
     this.#at++;
     let out = "";
+    let surrogates = false;
     for (;;) {
+      const text = this.#text;
       const start = this.#at;
-      while (isPlain(this.#text.charCodeAt(this.#at))) this.#at++;
-      out += this.#text.slice(start, this.#at);
+      let at = start;
+      for (let code = text.charCodeAt(at); isPlain(code); code = text.charCodeAt(++at)) {
+        if (code >= 0xd800 && code <= 0xdfff) surrogates = true;
+      }
+      out += text.slice(start, at);
+      this.#at = at;
       const c = this.#text[this.#at];
       if (c === '"') break;
       if (c !== "\\")
         throw this.#error("syntax", c === undefined ? "a string does not end" : "a raw control character");
       out += this.#escape();
+      surrogates = true; // perhaps: only escapes and surrogates themselves can make half a pair
     }
     this.#at++;
-    if (LONE_SURROGATE.test(out)) throw this.#error("lone-surrogate", "a string holds half a surrogate pair");
+    if (surrogates && LONE_SURROGATE.test(out))
+      throw this.#error("lone-surrogate", "a string holds half a surrogate pair");
     return out;
   }
 

@@ -44,19 +44,33 @@ export function decodeJsonl(source: Uint8Array | string, options: JsonlOptions =
 
 /** Encodes values, one a line; what JSON cannot hold (undefined, NaN, functions) is an ArgumentError, not a gap. */
 export function encodeJsonl(values: Iterable<JsonValue>): string {
-  let out = "";
+  return [...encodeLines(values)].join("");
+}
+
+/** Writes a JSON Lines file, atomically and durably, one value at a time; values may come from a generator. */
+export async function writeJsonl(path: string, values: Iterable<JsonValue>): Promise<void> {
+  await writeFileAtomic(path, blocks(encodeLines(values)));
+}
+
+function* encodeLines(values: Iterable<JsonValue>): Generator<string> {
   let line = 0;
   for (const value of values) {
     line++;
     checkValue(value, `value ${line}`);
-    out += `${JSON.stringify(value)}\n`;
+    yield `${JSON.stringify(value)}\n`;
   }
-  return out;
 }
 
-/** Writes a JSON Lines file, atomically and durably. */
-export async function writeJsonl(path: string, values: Iterable<JsonValue>): Promise<void> {
-  await writeFileAtomic(path, encodeJsonl(values));
+// Lines joined to blocks of about 1 MiB: a system call for each line would be slow.
+function* blocks(lines: Iterable<string>): Generator<Uint8Array> {
+  let block = "";
+  for (const line of lines) {
+    block += line;
+    if (block.length < 2 ** 20) continue;
+    yield new TextEncoder().encode(block);
+    block = "";
+  }
+  yield new TextEncoder().encode(block);
 }
 
 interface LineReader {

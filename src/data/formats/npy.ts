@@ -148,7 +148,7 @@ function parseDescr(where: string, quoted: string): { dtype: StorageDType; bigEn
     });
   }
   const dtype = parts === null ? undefined : DTYPES[`${parts[2]}${parts[3]}`];
-  if (parts === null || dtype === undefined || (parts[1] === "|" && !/1$/.test(descr))) {
+  if (parts === null || dtype === undefined || (parts[1] === "|" && !descr.endsWith("1"))) {
     throw new FormatError(where, "unsupported-dtype", `the dtype ${show(quoted)} is not read`, {
       hint: `numbers of these kinds are: ${Object.keys(DTYPES).join(", ")}`,
     });

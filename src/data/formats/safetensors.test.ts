@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ArgumentError, FormatError, HostArray } from "../../engine/core/index.ts";
+import { ArgumentError, HostArray, type FormatError } from "../../engine/core/index.ts";
 import { hostArrays } from "../../../test/formats/arbitrary.ts";
 import {
   decodeSafetensors,

@@ -1,6 +1,6 @@
 // safetensors: named tensors behind a JSON header. Reader (whole or one tensor at a time) and writer.
 // Format: 8 bytes header length (little endian) · JSON header · data without holes or overlaps.
-import { ArgumentError, FormatError, HostArray, type StorageDType } from "../../engine/core/index.ts";
+import { ArgumentError, FormatError, type HostArray, type StorageDType } from "../../engine/core/index.ts";
 import { allocate, concatBytes, decodeUtf8, encodeArray, finishArray, type DecodeOptions } from "./bytes.ts";
 import { alignUp, checkedAdd, checkedBytes, MAX_SIZE } from "./checked.ts";
 import { openFile, writeFileAtomic, type ByteSource } from "./files.ts";
