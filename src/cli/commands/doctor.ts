@@ -49,9 +49,9 @@ export function doctor(): Command {
 
 async function examine(): Promise<Report> {
   const { defaultDevice, device } = await import("../../engine/runtime/index.ts");
+  const { name, reason } = defaultDevice(); // first, so that it says why it was chosen and not that we asked for it
   const devices: DeviceReport[] = [];
-  for (const name of ["native", "wasm", "reference"] as const) devices.push(await inspect(name, () => device(name)));
-  const { name, reason } = defaultDevice();
+  for (const each of ["native", "wasm", "reference"] as const) devices.push(await inspect(each, () => device(each)));
   return {
     node: process.versions.node,
     platform: `${platform()} ${arch()}`,
@@ -80,16 +80,27 @@ async function inspect(name: DeviceName, open: () => Device): Promise<DeviceRepo
   }
 }
 
-// Asks the kernel table about the first sample of every op.
+// Compiles the first sample of every op: what cannot run is what the compiler refuses for want of a kernel.
 async function cover(backend: Device["backend"]): Promise<Coverage> {
-  const { allOps } = await import("../../engine/ops/index.ts");
+  const [{ allOps }, { bind, trace }, { compile }, { BackendError }] = await Promise.all([
+    import("../../engine/ops/index.ts"),
+    import("../../engine/program/index.ts"),
+    import("../../engine/compile/index.ts"),
+    import("../../engine/core/index.ts"),
+  ]);
   const decomposed: string[] = [];
   const missing: string[] = [];
   for (const op of allOps) {
     const { inputs, attrs } = op.samples[0]!;
-    if (op.loop !== undefined || backend.lower({ op, attrs, inputs, outputs: op.shape(inputs, attrs) }) !== undefined)
-      continue;
-    (op.decompose === undefined ? missing : decomposed).push(op.name);
+    const { program } = trace(inputs, (values) => bind(op, values, attrs));
+    try {
+      compile(program, backend);
+      const whole = backend.lower({ op, attrs, inputs, outputs: op.shape(inputs, attrs) }) !== undefined;
+      if (!whole && op.decompose !== undefined) decomposed.push(op.name);
+    } catch (error) {
+      if (!(error instanceof BackendError)) throw error;
+      missing.push(op.name);
+    }
   }
   return { kernels: allOps.length - decomposed.length - missing.length, decomposed, missing };
 }
