@@ -10,8 +10,10 @@ export interface KernelSpec {
   readonly kernel: string;
   /** Int32 words; floats by `floatBits`. */
   readonly params: readonly number[];
+  /** Inputs the kernel reads, in this order; all unless said. Numbers known from `constants` can be parameters instead. */
+  readonly reads?: readonly number[];
   readonly flops?: number;
-  /** Pairs [output, input]: the output may take the input's memory if the input dies here. */
+  /** Pairs [output, input], inputs numbered as in `reads`: the output may take the input's memory if the input dies here. */
   readonly inplace?: readonly (readonly [number, number])[];
   /** Types of memory the kernel needs besides; given as further outputs behind the op's own. */
   readonly scratch?: readonly TensorType[];
@@ -24,6 +26,8 @@ export interface LowerContext<A extends Attrs = Attrs> {
   readonly attrs: A;
   readonly inputs: readonly TensorType[];
   readonly outputs: readonly TensorType[];
+  /** For each input the number it holds everywhere, where that is known. */
+  readonly constants?: readonly (number | undefined)[];
 }
 
 /** A piece of a backend's memory; opaque to all others. */

@@ -1,7 +1,7 @@
 // lower: equations become kernel calls, values become buffers. Views share the place of what they view.
 import type { TensorType } from "../core/index.ts";
 import type { LowerContext } from "../backend/index.ts";
-import { constant, copy } from "../ops/index.ts";
+import { constant, copy, full } from "../ops/index.ts";
 import {
   Plan,
   type BufferId,
@@ -49,6 +49,10 @@ class Lowering {
   readonly #buffers: DraftBuffer[] = [];
   readonly #constants: { buffer: BufferId; array: HostArray }[] = [];
   readonly #inplace = new Map<KernelCall, readonly (readonly [number, number])[]>();
+  /** What buffers hold everywhere, where that is one known number. */
+  readonly #numbers = new Map<BufferId, number>();
+  /** Those among them that no kernel has read yet, with the attributes of their op. */
+  readonly #unwritten = new Map<BufferId, never>();
   /** Roots written by a kernel of this plan: the only ones an output may take as its own. */
   readonly #written = new Set<Root>();
 
@@ -80,7 +84,12 @@ class Lowering {
       firstSlot: slot,
     });
     return new Plan({
-      buffers: this.#buffers.map(({ dtype, shape, root }): PlanBuffer => ({ dtype, shape, place: root.place! })),
+      // Numbers that every kernel took as a parameter have no memory; nothing refers to these buffers.
+      buffers: this.#buffers.map(({ dtype, shape, root }): PlanBuffer => ({
+        dtype,
+        shape,
+        place: root.place ?? { kind: "arena", offset: 0 },
+      })),
       steps,
       arenaBytes: donations.arenaBytes,
       inputs,
@@ -111,8 +120,25 @@ class Lowering {
       env.set(outputs[0]!, buffer);
       return;
     }
+    if (op === (full.op as never)) {
+      // Written only where a kernel reads it: most take the number as a parameter.
+      const id = this.#buffer(outputs[0]!);
+      this.#numbers.set(id, (attrs as { value: number }).value);
+      this.#unwritten.set(id, attrs);
+      env.set(outputs[0]!, id);
+      return;
+    }
     const ids = this.#call(op, { inputs: inputs.map((value) => env.get(value)!), attrs, outputs }, steps);
     outputs.forEach((output, i) => env.set(output, ids[i]!));
+  }
+
+  // Fills the buffer of a number that so far was only known.
+  #fill(id: BufferId, steps: PlanStep[]): void {
+    const attrs = this.#unwritten.get(id);
+    if (attrs === undefined) return;
+    this.#unwritten.delete(id);
+    const [filled] = this.#call(full.op as never, { inputs: [], attrs, outputs: [this.#buffers[id]!] }, steps);
+    this.#buffers[id] = { ...this.#buffers[id]!, root: this.#buffers[filled!]!.root };
   }
 
   // Adds the call of an op on buffers; returns the buffers of its outputs.
@@ -121,9 +147,18 @@ class Lowering {
     { inputs, attrs, outputs }: { inputs: BufferId[]; attrs: never; outputs: readonly TensorType[] },
     steps: PlanStep[],
   ): BufferId[] {
-    const context: LowerContext<never> = { op, attrs, inputs: inputs.map((id) => this.#buffers[id]!), outputs };
+    const constants = inputs.map((id) => this.#numbers.get(id));
+    const context: LowerContext<never> = {
+      op,
+      attrs,
+      inputs: inputs.map((id) => this.#buffers[id]!),
+      outputs,
+      constants,
+    };
     const lowered = this.#options.target.lower(context);
     if (lowered === undefined) throw new BackendError(this.#options.target.name, `has no kernel for \`${op.name}\``);
+    const reads = "view" in lowered ? inputs : (lowered.reads?.map((i) => inputs[i]!) ?? inputs);
+    for (const id of reads) this.#fill(id, steps);
     if ("view" in lowered) return [this.#buffer(outputs[0]!, this.#buffers[inputs[lowered.view]!]!.root)];
     const ids = [...outputs, ...(lowered.scratch ?? [])].map((type) => this.#buffer(type));
     for (const id of ids) this.#written.add(this.#buffers[id]!.root);
@@ -132,7 +167,7 @@ class Lowering {
       kind: "kernel",
       kernel,
       op: op.name,
-      inputs,
+      inputs: reads,
       outputs: ids,
       params,
       flops,
@@ -153,6 +188,7 @@ class Lowering {
 
   // An output needs memory of its own: inputs, constants and values that are already an output are copied.
   #ownOutput(id: BufferId, steps: PlanStep[]): BufferId {
+    this.#fill(id, steps);
     const { root } = this.#buffers[id]!;
     const own = this.#written.delete(root) ? id : this.#copy(id, steps);
     this.#written.delete(this.#buffers[own]!.root);
@@ -162,6 +198,7 @@ class Lowering {
   #loop({ inputs, outputs }: Equation, loop: LoopBody, env: Env, steps: PlanStep[]): void {
     const body = this.#options.optimizeBody(loop.body);
     const sources = inputs.map((value) => env.get(value)!);
+    for (const id of sources) this.#fill(id, steps);
     const { consts, carries } = loop;
     const inner: Env = new Map();
     // The carries live in buffers of the loop, filled before it starts.
