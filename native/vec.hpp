@@ -1,0 +1,81 @@
+// Vectors of 32-bit lanes written with compiler extensions: one source for AVX-512, AVX2, SSE2, NEON and WebAssembly.
+#pragma once
+#include "base.hpp"
+
+#ifndef VARIANT
+#error "compile with -DVARIANT=name; kernels live in the namespace of their variant"
+#endif
+
+namespace chainrule {
+namespace VARIANT {
+
+#if defined(__AVX512F__)
+constexpr int W = 16;
+#elif defined(__AVX2__)
+constexpr int W = 8;
+#else
+constexpr int W = 4;
+#endif
+
+typedef float F __attribute__((vector_size(4 * W)));
+typedef int32_t I __attribute__((vector_size(4 * W)));
+typedef uint32_t U __attribute__((vector_size(4 * W)));
+typedef double D __attribute__((vector_size(8 * W)));
+
+// Loads and stores without alignment; memcpy of one vector is one instruction.
+template <class V, class T>
+ALWAYS_INLINE V load(const T* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof(V));
+  return v;
+}
+template <class V, class T>
+ALWAYS_INLINE void store(T* p, V v) {
+  __builtin_memcpy(p, &v, sizeof(V));
+}
+ALWAYS_INLINE F loadF(const float* p) { return load<F>(p); }
+
+ALWAYS_INLINE F splat(float x) { return x - F{}; }
+ALWAYS_INLINE I splatI(int32_t x) { return x - I{}; }
+ALWAYS_INLINE U splatU(uint32_t x) { return x - U{}; }
+
+ALWAYS_INLINE I bits(F x) { return (I)x; }
+ALWAYS_INLINE F floats(I x) { return (F)x; }
+ALWAYS_INLINE F select(I mask, F a, F b) { return mask ? a : b; }
+ALWAYS_INLINE I select(I mask, I a, I b) { return mask ? a : b; }
+ALWAYS_INLINE U select(I mask, U a, U b) { return mask ? a : b; }
+
+ALWAYS_INLINE F toFloat(I x) { return __builtin_convertvector(x, F); }
+/// Toward zero; the caller keeps lanes inside the range of int32.
+ALWAYS_INLINE I toInt(F x) { return __builtin_convertvector(x, I); }
+
+/// First `count` of W floats, zeros behind.
+ALWAYS_INLINE F loadPart(const float* p, Index count) {
+  F v = {};
+  for (Index i = 0; i < count; i++) v[i] = p[i];
+  return v;
+}
+ALWAYS_INLINE void storePart(float* p, F v, Index count) {
+  for (Index i = 0; i < count; i++) p[i] = v[i];
+}
+
+ALWAYS_INLINE bool any(I mask) {
+  int32_t found = 0;
+  for (int i = 0; i < W; i++) found |= mask[i];
+  return found != 0;
+}
+
+/// Sum of the lanes by halves: one fixed order.
+ALWAYS_INLINE float sumLanes(F v) {
+  float lanes[W];
+  store(lanes, v);
+  for (int half = W / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+  return lanes[0];
+}
+
+ALWAYS_INLINE F larger(F a, F b) { return select((a > b) | (a != a), a, b); }
+ALWAYS_INLINE F smaller(F a, F b) { return select((a < b) | (a != a), a, b); }
+
+}  // namespace VARIANT
+}  // namespace chainrule

@@ -1,0 +1,183 @@
+// The backend over a driver: memory by size classes, conversion of host arrays, lowering by table, plans as streams.
+import { ArgumentError, BackendError, formatType, HostArray, IndexError, type TensorType } from "../../core/index.ts";
+import { bufferBytes, encodePlan, forEachCall, type Plan } from "../../plan/index.ts";
+import type { Backend, LoadedPlan, LowerContext, Lowered, Memory } from "../backend.ts";
+import { writeArray } from "./convert.ts";
+import type { Driver, DriverPlan, Failure } from "./driver.ts";
+import { loweringTable, type LowerTarget } from "./kernels/index.ts";
+
+/** Freed memory kept for the next allocation of its size class, in bytes. */
+const MAX_POOLED = 1 << 28;
+
+/** Bytes whose float32 is NaN, whose int32 is −1 and whose bool is neither 0 nor 1. */
+const POISON = 0xff;
+
+class CpuMemory implements Memory {
+  readonly bytes: number;
+  readonly size: number;
+  address: number;
+  constructor(bytes: number, size: number, address: number) {
+    this.bytes = bytes;
+    this.size = size;
+    this.address = address;
+  }
+}
+
+/** Whether `CHAINRULE_POISON=1` asks that memory not yet written be filled with NaN. */
+export function poisonAsked(): boolean {
+  return typeof process !== "undefined" && process.env["CHAINRULE_POISON"] === "1";
+}
+
+/** A backend whose kernels are machine code. */
+export class CpuBackend implements Backend {
+  readonly #driver: Driver;
+  readonly #opcodes: ReadonlyMap<string, number>;
+  readonly #target: LowerTarget;
+  readonly #poison: boolean;
+  readonly #pool = new Map<number, number[]>();
+  #pooled = 0;
+
+  constructor(driver: Driver, options: { readonly poison?: boolean } = {}) {
+    this.#driver = driver;
+    this.#opcodes = new Map(driver.kernels.map((name, opcode) => [name, opcode]));
+    const loopOps = new Map(driver.loopOps.map((name, number) => [name, number]));
+    this.#target = {
+      loopOp: (name) => {
+        const number = loopOps.get(name);
+        if (number === undefined) throw new BackendError(driver.name, `has no loop instruction \`${name}\``);
+        return number;
+      },
+    };
+    this.#poison = options.poison ?? poisonAsked();
+  }
+
+  get name(): string {
+    return this.#driver.name;
+  }
+
+  get threads(): number {
+    return this.#driver.threads;
+  }
+
+  describe(): string {
+    return this.#driver.describe() + (this.#poison ? ", fresh memory filled with NaN" : "");
+  }
+
+  lower(context: LowerContext<never>): Lowered | undefined {
+    const lowered = loweringTable.get(context.op.name)?.(context, this.#target);
+    if (lowered === undefined || "view" in lowered) return lowered;
+    if (!this.#opcodes.has(lowered.kernel))
+      throw new BackendError(this.name, `has no kernel \`${lowered.kernel}\` (for ${context.op.name})`, {
+        hint: "the binary is older than the sources: run `npm run build`",
+      });
+    if (!lowered.params.every((word) => Number.isInteger(word) && Math.abs(word) <= 2 ** 31 - 1 + Number(word < 0)))
+      throw new BackendError(
+        this.name,
+        `${context.op.name} is beyond 2^31 elements: received ${context.inputs.map(formatType).join(" and ")}`,
+      );
+    return lowered;
+  }
+
+  allocate(type: TensorType): Memory {
+    const bytes = bufferBytes(type);
+    const size = sizeClass(bytes);
+    let address = this.#pool.get(size)?.pop();
+    if (address !== undefined) this.#pooled -= size;
+    else address = this.#driver.alloc(size);
+    if (address === 0) throw new BackendError(this.name, `out of memory: asked for ${size} bytes`);
+    if (this.#poison) this.#driver.fill(address, size, POISON);
+    return new CpuMemory(bytes, size, address);
+  }
+
+  free(memory: Memory): void {
+    const own = memory as CpuMemory;
+    const { address, size } = own;
+    if (address === 0) return;
+    own.address = 0;
+    if (this.#pooled + size > MAX_POOLED) {
+      this.#driver.free(address);
+      return;
+    }
+    const list = this.#pool.get(size);
+    if (list === undefined) this.#pool.set(size, [address]);
+    else list.push(address);
+    this.#pooled += size;
+  }
+
+  write(memory: Memory, type: TensorType, array: HostArray): void {
+    if (array.size * (bufferBytes({ dtype: type.dtype, shape: [1] }) as number) !== memory.bytes)
+      throw new ArgumentError("write", `the memory holds ${formatType(type)}: received ${array.toString()}`);
+    writeArray(this.#driver, this.#address(memory), type.dtype, array);
+  }
+
+  read(memory: Memory, type: TensorType): HostArray {
+    const out = new HostArray(type.dtype, type.shape);
+    this.#driver.read(this.#address(memory), out.data);
+    return out;
+  }
+
+  load(plan: Plan): LoadedPlan {
+    const stream = encodePlan(plan, this.#opcodes);
+    const loaded = this.#driver.load(stream, {
+      arenaBytes: plan.arenaBytes,
+      slots: plan.slots,
+      poison: this.#poison,
+    });
+    return new LoadedCpuPlan(plan, loaded, (memory) => this.#address(memory));
+  }
+
+  #address(memory: Memory): number {
+    const { address } = memory as CpuMemory;
+    if (address === 0) throw new BackendError(this.name, "memory was used after it was freed");
+    return address;
+  }
+}
+
+class LoadedCpuPlan implements LoadedPlan {
+  readonly #plan: Plan;
+  readonly #loaded: DriverPlan;
+  readonly #address: (memory: Memory) => number;
+  readonly #slots: Float64Array;
+
+  constructor(plan: Plan, loaded: DriverPlan, address: (memory: Memory) => number) {
+    this.#plan = plan;
+    this.#loaded = loaded;
+    this.#address = address;
+    this.#slots = new Float64Array(plan.slots);
+  }
+
+  run(slots: readonly Memory[]): void {
+    this.#check(this.#loaded.run(this.#addresses(slots)));
+  }
+
+  async runAsync(slots: readonly Memory[]): Promise<void> {
+    this.#check(await this.#loaded.runAsync(this.#addresses(slots)));
+  }
+
+  dispose(): void {
+    this.#loaded.unload();
+  }
+
+  #addresses(slots: readonly Memory[]): Float64Array {
+    if (slots.length < this.#slots.length)
+      throw new BackendError("run", `the plan has ${this.#slots.length} slots: received ${slots.length}`);
+    for (let i = 0; i < this.#slots.length; i++) this.#slots[i] = this.#address(slots[i]!);
+    return this.#slots;
+  }
+
+  #check(failure: Failure | undefined): void {
+    if (failure === undefined) return;
+    const [call, value, limit] = failure;
+    const ops: string[] = [];
+    forEachCall(this.#plan.steps, ({ op }) => ops.push(op));
+    throw new IndexError(ops[call]!, `index ${value} is outside [0, ${limit}) (call ${call} of the plan)`);
+  }
+}
+
+/** Quarter steps between powers of two: at most a fifth is wasted, and freed blocks fit again. */
+function sizeClass(bytes: number): number {
+  if (bytes <= 64) return 64;
+  const power = 2 ** Math.floor(Math.log2(bytes));
+  const step = Math.max(64, power / 4);
+  return Math.ceil(bytes / step) * step;
+}

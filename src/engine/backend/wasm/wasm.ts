@@ -1,0 +1,157 @@
+// The WebAssembly backend: the same kernels with 128-bit vectors, on one thread, wherever there is JavaScript.
+import { BackendError, type TypedArray } from "../../core/index.ts";
+import type { Backend } from "../backend.ts";
+import { CpuBackend } from "../cpu/cpu-backend.ts";
+import type { Driver, DriverPlan, Failure } from "../cpu/driver.ts";
+import { readWasm } from "../cpu/locate.ts";
+
+// The part of the WebAssembly interface used here; neither ES nor Node types declare it.
+declare namespace WebAssembly {
+  interface Memory {
+    readonly buffer: ArrayBuffer;
+  }
+  class Module {
+    constructor(bytes: Uint8Array<ArrayBuffer>);
+  }
+  class Instance {
+    constructor(module: Module);
+    readonly exports: object;
+  }
+}
+
+/** A compiled WebAssembly module, as `WebAssembly.compile(bytes)` gives it. */
+export type CompiledModule = object;
+
+// Exports of native/wasm.cpp. Addresses are i32, so they come back signed.
+interface Exports {
+  readonly memory: WebAssembly.Memory;
+  alloc(bytes: number): number;
+  free(address: number): void;
+  load(words: number, count: number, arena: number, slots: number): number;
+  slots(plan: number): number;
+  unload(plan: number): void;
+  run(plan: number): number;
+  failure(): number;
+  kernelName(i: number): number;
+  loopOpName(i: number): number;
+}
+
+/** How the WebAssembly backend is set up. */
+export interface WasmOptions {
+  /** Fills memory not yet written with NaN, for tests; `CHAINRULE_POISON=1`. */
+  readonly poison?: boolean;
+  /** The module: its bytes, or compiled. Read from the package's files unless given; browsers hand it in. */
+  readonly module?: Uint8Array<ArrayBuffer> | CompiledModule;
+}
+
+/** Instantiates the module; throws BackendError with the reason where it cannot run. */
+export function loadWasm(given?: Uint8Array<ArrayBuffer> | CompiledModule): Driver {
+  const source = given ?? readWasm();
+  let exports: Exports;
+  try {
+    const compiled = source instanceof Uint8Array ? new WebAssembly.Module(source as Uint8Array<ArrayBuffer>) : source;
+    exports = new WebAssembly.Instance(compiled).exports as Exports;
+  } catch (cause) {
+    throw new BackendError("wasm", "the module does not compile: this engine lacks WebAssembly SIMD", { cause });
+  }
+  return new WasmDriver(exports);
+}
+
+class WasmDriver implements Driver {
+  readonly name: string = "wasm";
+  readonly threads: number = 1;
+  readonly kernels: readonly string[];
+  readonly loopOps: readonly string[];
+  readonly #module: Exports;
+
+  constructor(module: Exports) {
+    this.#module = module;
+    this.kernels = this.#names((i) => module.kernelName(i));
+    this.loopOps = this.#names((i) => module.loopOpName(i));
+  }
+
+  describe(): string {
+    return "WebAssembly SIMD, 128-bit vectors, one thread";
+  }
+
+  alloc(bytes: number): number {
+    return this.#module.alloc(bytes) >>> 0;
+  }
+
+  free(address: number): void {
+    this.#module.free(address);
+  }
+
+  fill(address: number, bytes: number, byte: number): void {
+    this.#bytes(address, bytes).fill(byte);
+  }
+
+  write(address: number, from: TypedArray): void {
+    this.#bytes(address, from.byteLength).set(new Uint8Array(from.buffer, from.byteOffset, from.byteLength));
+  }
+
+  read(address: number, into: TypedArray): void {
+    new Uint8Array(into.buffer, into.byteOffset, into.byteLength).set(this.#bytes(address, into.byteLength));
+  }
+
+  load(stream: Int32Array, options: { arenaBytes: number; slots: number; poison: boolean }): DriverPlan {
+    const { arenaBytes, slots, poison } = options;
+    const words = this.alloc(stream.byteLength);
+    const arena = this.alloc(arenaBytes);
+    if (words === 0 || arena === 0) throw new BackendError("wasm", `out of memory: asked for ${arenaBytes} bytes`);
+    this.write(words, stream);
+    const plan = this.#module.load(words, stream.length, arena, slots);
+    if (plan === 0) throw new BackendError("wasm", "the stream is malformed, or memory is out");
+    let live = true;
+    const run = (addresses: Float64Array): Failure | undefined => {
+      if (!live) throw new BackendError("wasm", "the plan was disposed");
+      if (poison) this.fill(arena, arenaBytes, 0xff);
+      const at = this.#module.slots(plan) >>> 0;
+      new Uint32Array(this.#module.memory.buffer, at, slots).set(addresses.subarray(0, slots));
+      const call = this.#module.run(plan);
+      if (call < 0) return undefined;
+      const failure = new Int32Array(this.#module.memory.buffer, this.#module.failure() >>> 0, 3);
+      return [failure[0]!, failure[1]!, failure[2]!];
+    };
+    return {
+      run,
+      // There is no other thread: the work is done on this one, after a turn of the event loop.
+      runAsync: async (addresses) => {
+        const own = addresses.slice();
+        await macrotask();
+        return run(own);
+      },
+      unload: () => {
+        if (live) this.#module.unload(plan);
+        live = false;
+      },
+    };
+  }
+
+  // A view is made for each use: memory that grows gets a new buffer.
+  #bytes(address: number, length: number): Uint8Array {
+    return new Uint8Array(this.#module.memory.buffer, address, length);
+  }
+
+  #names(at: (i: number) => number): string[] {
+    const names: string[] = [];
+    for (let i = 0; ; i++) {
+      const address = at(i) >>> 0;
+      if (address === 0) return names;
+      const bytes = new Uint8Array(this.#module.memory.buffer, address);
+      names.push(new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0))));
+    }
+  }
+}
+
+function macrotask(): Promise<void> {
+  return new Promise((resolve) => {
+    if (typeof setImmediate === "function") setImmediate(resolve);
+    else setTimeout(resolve);
+  });
+}
+
+/** The WebAssembly backend. */
+export function createWasm(options: WasmOptions = {}): Backend {
+  return new CpuBackend(loadWasm(options.module), options.poison === undefined ? {} : { poison: options.poison });
+}
