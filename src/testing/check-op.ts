@@ -1,5 +1,5 @@
 // The generated tests of an op record: everything here is made from its samples and refused inputs.
-import { ChainruleError, formatType, HostArray, sameType, sizeOf, type TensorType } from "../engine/core/index.ts";
+import { ChainruleError, formatType, sameType, sizeOf, type HostArray, type TensorType } from "../engine/core/index.ts";
 import { anyOp, bind, trace, type Attrs, type Op, type OpRecord, type Program } from "../engine/program/index.ts";
 import { device as deviceOf, type Device } from "../engine/runtime/index.ts";
 import { vjp } from "../engine/transform/index.ts";

@@ -235,8 +235,13 @@ describe("optimizer steps", () => {
         trace(Array<SampleInput>(7).fill(scalar), ([param, grad, first, second, eta, correction1, correction2]) =>
           ops.adamwUpdate(
             {
-              ...{ param: param!, grad: grad!, m: first!, v: second!, rate: eta! },
-              ...{ correction1: correction1!, correction2: correction2! },
+              param: param!,
+              grad: grad!,
+              m: first!,
+              v: second!,
+              rate: eta!,
+              correction1: correction1!,
+              correction2: correction2!,
             },
             { beta1, beta2, epsilon, decay },
           ),

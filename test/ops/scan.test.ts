@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { formatType, HostArray } from "../../src/engine/core/index.ts";
 import { optimize } from "../../src/engine/compile/index.ts";
 import * as ops from "../../src/engine/ops/index.ts";
-import { Program, trace, type Value } from "../../src/engine/program/index.ts";
+import { trace, type Program, type Value } from "../../src/engine/program/index.ts";
 import { device } from "../../src/engine/runtime/index.ts";
 import { valueAndGrad, vjp } from "../../src/engine/transform/index.ts";
 import { drawSamples, gradCheckProgram, runner } from "../../src/testing/index.ts";

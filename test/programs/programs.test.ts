@@ -211,17 +211,17 @@ test("the plan of its gradient", () => {
         @128 <- @192
       }
       $3: float32[] = evaluate(sum) @128 // 12 B
-      @192: float32[1,2] = evaluate(full)  // 8 B
       @128: float32[2,2] = evaluate(full)  // 16 B
+      @192: float32[1,2] = evaluate(full)  // 8 B
       $4: float32[2,2] = evaluate(copy) @128 // 32 B
       @256: float32[1,2] = evaluate(copy) @192 // 16 B
       loop 3 reverse {
         @192: float32[1,2] = @0[i]
         @128: float32[1,2] = @64[i]
-        @320: float32[1,2] = evaluate(full)  // 8 B
-        @384: float32[1,2] = evaluate(mul) @128 @128 // 24 B
-        @128: float32[1,2] = evaluate(sub) @320 @384 // 24 B
-        @320: float32[1,2] = evaluate(mul) @256 @128 // 24 B
+        @320: float32[1,2] = evaluate(mul) @128 @128 // 24 B
+        @128: float32[1,2] = evaluate(full)  // 8 B
+        @384: float32[1,2] = evaluate(sub) @128 @320 // 24 B
+        @320: float32[1,2] = evaluate(mul) @256 @384 // 24 B
         @384: float32[1,2] = evaluate(matmul) @320 $0 // 32 B
         @128: float32[2,2] = evaluate(matmul) @192 @320 // 32 B
         @192: float32[2,2] = evaluate(add) $4 @128 // 48 B

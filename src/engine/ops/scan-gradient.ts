@@ -49,7 +49,10 @@ export function linearizeScan(op: OpRecord<LoopBody>, { inputs, wanted, attrs, d
   const firstX = attrs.consts + attrs.carries;
   const floats = floatIndices(body.inputs);
   const split: Split = {
-    ...{ op, inputs, attrs, seeds: floatIndices(body.outputs) },
+    op,
+    inputs,
+    attrs,
+    seeds: floatIndices(body.outputs),
     consts: floats.filter((i) => i < attrs.consts && wanted[i]),
     // All float carries take part, wanted or not: a wanted input may reach them in a later turn.
     carries: floats.filter((i) => i >= attrs.consts && i < firstX),
@@ -133,8 +136,11 @@ function backwardLoop(
     return gradients.map((gradient, i) => (i < consts.length ? add(inner.totals[i]!, gradient) : gradient));
   });
   const outputs = bind(op, [...whole, ...scanned], {
-    ...{ body, consts: fixed.length, carries: consts.length + carries.length },
-    ...{ length: attrs.length, reverse: !attrs.reverse },
+    body,
+    consts: fixed.length,
+    carries: consts.length + carries.length,
+    length: attrs.length,
+    reverse: !attrs.reverse,
   });
   const order = [...consts, ...carries, ...xs];
   return inputs.map((_, i) => (order.includes(i) ? outputs[order.indexOf(i)] : undefined));

@@ -89,7 +89,10 @@ const scanOp: OpRecord<LoopBody> = {
       inputs: [float([2])],
       attrs: {
         ...sampleBody([float([2])], ([c]) => [reshape(c!, [1, 2])]),
-        ...{ consts: 0, carries: 1, length: 4, reverse: false },
+        consts: 0,
+        carries: 1,
+        length: 4,
+        reverse: false,
       },
       message: "carry 0 changes its type",
     },
