@@ -1,6 +1,6 @@
 // Known data sets: the digits that ship, hashes, CIFAR's layout, and fetching from a server that breaks off.
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -155,7 +155,9 @@ describe("fetching", () => {
         "content-length": content.length - from,
         ...(from > 0 ? { "content-range": `bytes ${from}-${content.length - 1}/${content.length}` } : {}),
       });
-      response.write(content.subarray(from, end), () => (end === content.length ? response.end() : response.destroy()));
+      if (end === content.length) return response.end(content.subarray(from));
+      // Time for the client to take what was sent: what it has not read yet is lost when the connection breaks.
+      response.write(content.subarray(from, end), () => setTimeout(() => response.destroy(), 50));
       return response;
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -180,9 +182,11 @@ describe("fetching", () => {
     const folder = await temporary();
     await expect(fetchFiles([file], from("breaking"), { folder })).rejects.toThrow(DataError);
     expect(await readdir(folder)).toEqual(["file.bin.part"]);
+    const { size } = await stat(join(folder, "file.bin.part"));
+    expect(size).toBeGreaterThan(0);
     requests.length = 0;
     await fetchFiles([file], from("breaking", "good"), { folder });
-    expect(requests).toEqual(["breaking 120000", "good 240000"]);
+    expect(requests).toEqual([`breaking ${size}`, expect.stringMatching(/^good [1-9]\d+$/) as string]);
     expect((await readFile(join(folder, "file.bin"))).equals(content)).toBe(true);
     expect(await readdir(folder)).toEqual(["file.bin"]);
   });
