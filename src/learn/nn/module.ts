@@ -212,13 +212,18 @@ export abstract class Module<Input = Tensor, Output = Tensor> {
 
   /**
    * A pure call: parameters have the values given (their own where not listed), and nothing of the module changes.
-   * Returns the output and the values of all states afterwards.
+   * Returns the output and the values of all states afterwards. `onCall` hears of each module's input and output.
    */
-  pure(values: NamedTensors, input: Input, context: Context): { output: Output; states: NamedTensors } {
+  pure(
+    values: NamedTensors,
+    input: Input,
+    context: Context,
+    { onCall }: { readonly onCall?: Scope["onCall"] } = {},
+  ): { output: Output; states: NamedTensors } {
     const own = this.parameters();
     const bound = new Map<Parameter, Tensor>();
     for (const { path, parameter } of own) if (path in values) bound.set(parameter, values[path]!);
-    const scope: Scope = { values: bound, states: new Map(), paths: this.#paths() };
+    const scope: Scope = { values: bound, states: new Map(), paths: this.#paths(), onCall };
     const output = withScope(scope, () => this.call(input, context));
     const states: { [path: Path]: Tensor } = {};
     for (const { path, parameter } of own) {
