@@ -14,11 +14,13 @@ import {
   tensor,
   valueAndGrad,
   where,
+  type DeviceName,
   type Tensor,
 } from "./index.ts";
 
+const name = (process.env["CHAINRULE_DEVICE"] ?? "reference") as DeviceName;
 beforeAll(() => {
-  setDefaultDevice("reference");
+  setDefaultDevice(name);
 });
 
 describe("eager", () => {

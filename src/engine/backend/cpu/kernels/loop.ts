@@ -14,7 +14,9 @@ export class LoopProgram {
   readonly #context: LowerContext<never>;
   readonly #prologue: number[] = [];
   readonly #body: number[] = [];
-  readonly #stores: number[] = [];
+  readonly #stores: { readonly output: number; readonly register: Register }[] = [];
+  /** Inputs that are read from memory, in the order of the kernel's operands. */
+  readonly #reads: number[] = [];
   #registers = 0;
 
   constructor(context: LowerContext<never>, target: LowerTarget) {
@@ -22,12 +24,16 @@ export class LoopProgram {
     this.#target = target;
   }
 
-  /** Input `i`, element by element; one of a single element is read once. */
+  /** Input `i`, element by element; one of a single element is read once, a known number not at all. */
   load(i: number): Register {
     const type = this.#context.inputs[i]!;
+    const known = this.#context.constants?.[i];
+    if (known !== undefined) return type.dtype === "float32" ? this.float(known) : this.int(known);
+    let operand = this.#reads.indexOf(i);
+    if (operand < 0) operand = this.#reads.push(i) - 1;
     const scalar = sizeOf(type.shape) === 1 && sizeOf(this.#context.outputs[0]!.shape) !== 1;
     const name = `load${type.dtype === "bool" ? "Bool" : "Word"}${scalar ? "Scalar" : ""}`;
-    return this.#emit(scalar ? this.#prologue : this.#body, name, [i]);
+    return this.#emit(scalar ? this.#prologue : this.#body, name, [operand]);
   }
 
   /** A float32 constant. */
@@ -47,24 +53,28 @@ export class LoopProgram {
 
   /** Output `o` is this register. */
   store(o: number, register: Register): void {
-    const operand = this.#context.inputs.length + o;
-    const name = OUTPUT_STORES[this.#context.outputs[o]!.dtype] ?? "storeWord";
-    this.#stores.push(this.#target.loopOp(name), 0, operand, register, 0);
+    this.#stores.push({ output: o, register });
   }
 
   /** The kernel. Outputs may take the memory of inputs with elements of the same width. */
   lowered(): Lowered {
     const { inputs, outputs } = this.#context;
     const size = sizeOf(outputs[0]!.shape);
-    const code = [...this.#prologue, ...this.#body, ...this.#stores];
+    const reads = this.#reads;
+    const stores = this.#stores.flatMap(({ output, register }) => {
+      const name = OUTPUT_STORES[outputs[output]!.dtype] ?? "storeWord";
+      return [this.#target.loopOp(name), 0, reads.length + output, register, 0];
+    });
+    const code = [...this.#prologue, ...this.#body, ...stores];
     const head = [size, outputs.length, this.#registers, code.length / 5, this.#prologue.length / 5];
     const narrow = (dtype: string): boolean => dtype === "bool";
     const inplace = outputs.flatMap((output, o) =>
-      inputs.flatMap((input, i) =>
-        narrow(output.dtype) === narrow(input.dtype) && sizeOf(input.shape) === size ? [[o, i] as const] : [],
-      ),
+      reads.flatMap((index, i) => {
+        const input = inputs[index]!;
+        return narrow(output.dtype) === narrow(input.dtype) && sizeOf(input.shape) === size ? [[o, i] as const] : [];
+      }),
     );
-    return { kernel: "loop", params: [...head, ...code], flops: (size * this.#body.length) / 5, inplace };
+    return { kernel: "loop", params: [...head, ...code], reads, flops: (size * this.#body.length) / 5, inplace };
   }
 
   #emit(list: number[], name: string, [a = 0, b = 0, c = 0]: readonly number[]): Register {
