@@ -264,6 +264,13 @@ export const cumsum: OpFunction<
   bind1(cumsumOp, [x], { axis: normalizeAxis("cumsum", axis, x.shape.length), reverse }),
 );
 
+// The terms of Σ e^(x − m) and their m: the largest x, or 0 where that is infinite, since ∞ − ∞ would give NaN.
+function shifted(x: Value, axes: readonly number[]): { shift: Value; terms: Value } {
+  const largest = max(x, axes);
+  const shift = where(isFinite(largest), largest, zerosLike(largest));
+  return { shift, terms: exp(sub(x, spread(shift, x, axes))) };
+}
+
 /** The logarithm of the sum of exponentials over axes (all unless said). */
 export const logSumExp: Reduction = reduction({
   name: "logSumExp",
@@ -287,14 +294,17 @@ export const logSumExp: Reduction = reduction({
   decompose: ([x], { axes }) => {
     const shape = reducedShape("logSumExp", x!.shape, axes);
     if (countReduced(x!.shape, axes) === 0) return [full(-Infinity, { dtype: "float32", shape })];
-    const largest = max(x!, axes);
-    const shift = where(isFinite(largest), largest, zerosLike(largest));
-    return [add(shift, log(sum(exp(sub(x!, spread(shift, x!, axes))), axes)))];
+    const { shift, terms } = shifted(x!, axes);
+    return [add(shift, log(sum(terms, axes)))];
   },
-  // softmax(x) = e^(x − y); where y is −∞ every x is, and none has a share.
-  vjp: ({ inputs: [x], outputs: [y], attrs: { axes }, cts: [ct] }) => {
-    const total = where(equal(y!, fullLike(-Infinity, y!)), zerosLike(y!), y!);
-    return [mul(spread(ct!, x!, axes), exp(sub(x!, spread(total, x!, axes))))];
+  // softmax(x), from the differences to the largest: e^(x − y) would lose the digits that a large y has not.
+  vjp: ({ inputs: [x], attrs: { axes }, cts: [ct] }) => {
+    if (countReduced(x!.shape, axes) === 0) return [zerosLike(x!)];
+    const { terms } = shifted(x!, axes);
+    const total = sum(terms, axes);
+    // Where every x is −∞ none has a share.
+    const share = div(ct!, where(equal(total, zerosLike(total)), fullLike(1, total), total));
+    return [mul(terms, spread(share, x!, axes))];
   },
   samples: [
     { inputs: [float([5])], attrs: { axes: [0] } },
