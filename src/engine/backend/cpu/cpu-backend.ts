@@ -170,7 +170,9 @@ class LoadedCpuPlan implements LoadedPlan {
     const [call, value, limit] = failure;
     const ops: string[] = [];
     forEachCall(this.#plan.steps, ({ op }) => ops.push(op));
-    throw new IndexError(ops[call]!, `index ${value} is outside [0, ${limit}) (call ${call} of the plan)`);
+    throw new IndexError(ops[call]!, `index ${value} is out of range [0, ${limit})`, {
+      hint: `indices count from 0; it was call ${call} of the plan`,
+    });
   }
 }
 

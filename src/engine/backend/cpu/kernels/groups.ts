@@ -27,7 +27,3 @@ export function reduceGroups(shape: Shape, axes: readonly number[]): { kept: Gro
   }
   return { kept, reduced };
 }
-
-export function countGroups(groups: Groups): number {
-  return groups.dims.length;
-}

@@ -1,13 +1,24 @@
 // The lowering table of the machine backends: op names to kernels. An op that is not here is decomposed.
 import { contractRules } from "./contract.ts";
 import { elementwiseRules } from "./elementwise.ts";
+import { fusedRules } from "./fused.ts";
+import { indexingRules } from "./indexing.ts";
 import { layoutRules } from "./layout.ts";
 import type { LowerRule } from "./lowering.ts";
 import { reduceRules } from "./reduce.ts";
+import { windowRules } from "./window.ts";
 
 export type { LowerRule, LowerTarget } from "./lowering.ts";
 
 /** Rules by op name. */
 export const loweringTable: ReadonlyMap<string, LowerRule> = new Map(
-  Object.entries({ ...elementwiseRules, ...layoutRules, ...reduceRules, ...contractRules }),
+  Object.entries({
+    ...elementwiseRules,
+    ...layoutRules,
+    ...reduceRules,
+    ...contractRules,
+    ...windowRules,
+    ...indexingRules,
+    ...fusedRules,
+  }),
 );
