@@ -74,16 +74,16 @@ test("its gradient after the passes for the reference", () => {
       %10: int32[2,1] = reshape %3 shape=[2,1]
       %11: float32[2,1] = takeAlongAxis %9 %10 axis=1
       %12: float32[2,3] = exp %9
-      %13: float32[2] = sum %12 axes=[1]
-      %14: float32[2] = log %13
-      %15: float32[2] = reshape %11 shape=[2]
-      %16: float32[2] = sub %14 %15
+      %13: float32[2] = reshape %11 shape=[2]
+      %14: float32[2] = sum %12 axes=[1]
+      %15: float32[2] = log %14
+      %16: float32[2] = sub %15 %13
       %17: float32[] = sum %16 axes=[0]
       %18: float32[] = full value=0.5 shape=[] dtype=float32
       %19: float32[] = mul %17 %18
       %20: float32[2,1] = full value=0.5 shape=[2,1] dtype=float32
       %21: float32[2,3] = scatterAddAlongAxis %10 %20 axis=1 size=3
-      %22: float32[2,3] = broadcast %13 shape=[2,3] axes=[0]
+      %22: float32[2,3] = broadcast %14 shape=[2,3] axes=[0]
       %23: float32[2,3] = div %12 %22
       %24: float32[2,3] = full value=0.5 shape=[2,3] dtype=float32
       %25: float32[2,3] = mul %23 %24
@@ -113,16 +113,16 @@ test("the plan of a step of gradient descent on it", () => {
       @128: int32[2,1] = evaluate(reshape) $3 // 16 B
       @192: float32[2,1] = evaluate(takeAlongAxis) @64 @128 // 40 B
       @0: float32[2,3] = evaluate(exp) @64 // 48 B
-      @256: float32[2] = evaluate(sum) @0 // 32 B
-      @64: float32[2] = evaluate(log) @256 // 16 B
-      @320: float32[2] = evaluate(reshape) @192 // 16 B
-      @192: float32[2] = evaluate(sub) @64 @320 // 24 B
-      @64: float32[] = evaluate(sum) @192 // 12 B
-      @192: float32[] = evaluate(full)  // 4 B
-      $5: float32[] = evaluate(mul) @64 @192 // 12 B
-      @192: float32[2,1] = evaluate(full)  // 8 B
-      @64: float32[2,3] = evaluate(scatterAddAlongAxis) @128 @192 // 40 B
-      @128: float32[2,3] = evaluate(broadcast) @256 // 32 B
+      @64: float32[2] = evaluate(reshape) @192 // 16 B
+      @192: float32[2] = evaluate(sum) @0 // 32 B
+      @256: float32[2] = evaluate(log) @192 // 16 B
+      @320: float32[2] = evaluate(sub) @256 @64 // 24 B
+      @64: float32[] = evaluate(sum) @320 // 12 B
+      @256: float32[] = evaluate(full)  // 4 B
+      $5: float32[] = evaluate(mul) @64 @256 // 12 B
+      @256: float32[2,1] = evaluate(full)  // 8 B
+      @64: float32[2,3] = evaluate(scatterAddAlongAxis) @128 @256 // 40 B
+      @128: float32[2,3] = evaluate(broadcast) @192 // 32 B
       @192: float32[2,3] = evaluate(div) @0 @128 // 72 B
       @0: float32[2,3] = evaluate(full)  // 24 B
       @128: float32[2,3] = evaluate(mul) @192 @0 // 72 B
@@ -240,12 +240,12 @@ test("attention as its decomposition", () => {
     "program(%0: float32[1,2,3,4], %1: float32[1,1,3,4], %2: float32[1,1,3,4]) {
       %3: float32[1,1,6,4] = reshape %0 shape=[1,1,6,4]
       %4: float32[1,1,6,3] = matmul %3 %1 transposeA=false transposeB=true
-      %5: bool[1,2,3,3] = constant array=bool[1,2,3,3]{1 0 0 …}
-      %6: float32[1,2,3,3] = reshape %4 shape=[1,2,3,3]
+      %5: float32[1,2,3,3] = reshape %4 shape=[1,2,3,3]
+      %6: bool[1,2,3,3] = constant array=bool[1,2,3,3]{1 0 0 …}
       %7: float32[1,2,3,3] = full value=0.5 shape=[1,2,3,3] dtype=float32
-      %8: float32[1,2,3,3] = mul %6 %7
+      %8: float32[1,2,3,3] = mul %5 %7
       %9: float32[1,2,3,3] = full value=-1e+30 shape=[1,2,3,3] dtype=float32
-      %10: float32[1,2,3,3] = where %5 %8 %9
+      %10: float32[1,2,3,3] = where %6 %8 %9
       %11: float32[1,2,3] = max %10 axes=[3]
       %12: float32[1,2,3,3] = broadcast %11 shape=[1,2,3,3] axes=[0,1,2]
       %13: float32[1,2,3,3] = sub %10 %12
@@ -254,7 +254,7 @@ test("attention as its decomposition", () => {
       %16: float32[1,2,3,3] = broadcast %15 shape=[1,2,3,3] axes=[0,1,2]
       %17: float32[1,2,3,3] = div %14 %16
       %18: float32[1,2,3,3] = full value=0 shape=[1,2,3,3] dtype=float32
-      %19: float32[1,2,3,3] = where %5 %17 %18
+      %19: float32[1,2,3,3] = where %6 %17 %18
       %20: float32[1,1,6,3] = reshape %19 shape=[1,1,6,3]
       %21: float32[1,1,6,4] = matmul %20 %2 transposeA=false transposeB=false
       %22: float32[1,2,3,4] = reshape %21 shape=[1,2,3,4]

@@ -7,6 +7,7 @@ import { cse } from "./passes/cse.ts";
 import { dce } from "./passes/dce.ts";
 import { fold } from "./passes/fold.ts";
 import { legalize } from "./passes/legalize.ts";
+import { schedule } from "./passes/schedule.ts";
 import type { Target } from "./target.ts";
 
 /** One step of the compiler: program to program. */
@@ -23,6 +24,7 @@ export const passes: readonly Pass[] = [
   { name: "fold", run: fold },
   { name: "cse", run: cse },
   { name: "dce", run: dce },
+  { name: "schedule", run: schedule },
 ];
 
 export interface CompileOptions {
