@@ -33,7 +33,12 @@ describe("Module", () => {
   it("declares by tracing and initializes by key", () => {
     const a = new Net().init(7, ones([5, 3]));
     const b = new Net().init(7, ones([1, 3]));
-    expect(a.parameters().map(({ path }) => path)).toEqual(["layers.0.kernel", "layers.0.calls", "layers.1.kernel", "layers.1.calls"]);
+    expect(a.parameters().map(({ path }) => path)).toEqual([
+      "layers.0.kernel",
+      "layers.0.calls",
+      "layers.1.kernel",
+      "layers.1.calls",
+    ]);
     expect(a.tensors()["layers.1.kernel"]!.toNested()).toEqual(b.tensors()["layers.1.kernel"]!.toNested());
     expect(a.count()).toBe(3 * 4 + 4 * 2);
   });
@@ -50,7 +55,12 @@ describe("Module", () => {
   it("freezes a subtree", () => {
     const net = new Net().init(1, ones([2, 3]));
     net.layers[0]!.trainable = false;
-    expect(net.parameters().filter((one) => one.trainable).map(({ path }) => path)).toEqual(["layers.1.kernel"]);
+    expect(
+      net
+        .parameters()
+        .filter((one) => one.trainable)
+        .map(({ path }) => path),
+    ).toEqual(["layers.1.kernel"]);
   });
   it("says where an error happened", () => {
     const net = new Net().init(1, ones([2, 3]));

@@ -50,6 +50,8 @@ export abstract class Module<Input = Tensor, Output = Tensor> {
   /** Runs `forward`; errors on the way up learn where they happened. */
   call(input: Input, context: Context = inference): Output {
     const scope = currentScope();
+    const above = scope?.frozen ?? false;
+    if (scope !== undefined) scope.frozen = above || !this.trainable;
     try {
       const output = this.forward(input, context);
       scope?.onCall?.(this as unknown as Module<never, unknown>, input, output);
@@ -59,7 +61,14 @@ export abstract class Module<Input = Tensor, Output = Tensor> {
       if (error instanceof ChainruleError && error.path.length === 0)
         error.within(path === undefined || path === "" ? this.constructor.name : path);
       throw error;
+    } finally {
+      if (scope !== undefined) scope.frozen = above;
     }
+  }
+
+  /** Whether this module is frozen in the present call, itself or by a module above it. */
+  protected get frozen(): boolean {
+    return !this.trainable || (currentScope()?.frozen ?? false);
   }
 
   /** A trained parameter, declared at its first use; its value in the present call. */
@@ -197,13 +206,20 @@ export abstract class Module<Input = Tensor, Output = Tensor> {
     return this;
   }
 
-  /** Traces one call without numbers: declares parameters and reports each module's input and output to `onCall`. */
-  trace(inputs: readonly TensorType[], onCall?: Scope["onCall"]): void {
+  /**
+   * Traces one call without numbers: declares parameters and reports each module's input and output to `onCall`.
+   * `single` false hands one input in as an array of one.
+   */
+  trace(
+    inputs: readonly TensorType[],
+    onCall?: Scope["onCall"],
+    { single = inputs.length === 1 }: { readonly single?: boolean } = {},
+  ): void {
     const placeholders = inputs.map((type) => zeros(type.shape, type.dtype));
     traceProgram(
       (...values: readonly Tensor[]) => {
         const scope: Scope = { values: undefined, states: new Map(), paths: this.#paths(), onCall };
-        withScope(scope, () => this.call((values.length === 1 ? values[0] : values) as Input));
+        withScope(scope, () => this.call((single ? values[0] : values) as Input));
         return [];
       },
       ...placeholders,

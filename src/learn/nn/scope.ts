@@ -10,6 +10,8 @@ export interface Scope {
   readonly states: Map<Parameter, Tensor>;
   /** Paths of the modules below the root, for messages. */
   readonly paths: ReadonlyMap<Module<never, unknown>, string>;
+  /** Whether a module on the way to the present call is frozen. */
+  frozen?: boolean;
   readonly onCall?: ((module: Module<never, unknown>, input: unknown, output: unknown) => void) | undefined;
 }
 
