@@ -48,17 +48,27 @@ export async function installPackage(folder: string): Promise<void> {
   const packed = await npm(["pack", "--json", "--ignore-scripts", "--pack-destination", folder], root);
   const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
   const tarball = readFileSync(join(folder, filename));
-  const { name, version, license, bin, engines, dependencies } = JSON.parse(read("package.json")) as Record<string, unknown>;
+  const { name, version, license, bin, engines, dependencies } = JSON.parse(read("package.json")) as Record<
+    string,
+    unknown
+  >;
   const { packages } = JSON.parse(read("package-lock.json")) as Lock;
   const wanted = { [String(name)]: `file:${filename}` };
   const consumer = { name: "consumer", version: "1.0.0", private: true, type: "module", dependencies: wanted };
   const lock = {
-    ...{ name: consumer.name, version: consumer.version, lockfileVersion: 3, requires: true },
+    name: consumer.name,
+    version: consumer.version,
+    lockfileVersion: 3,
+    requires: true,
     packages: {
       "": consumer,
       ...Object.fromEntries(Object.entries(packages).filter(([path, entry]) => path !== "" && entry.dev !== true)),
       [`node_modules/${String(name)}`]: {
-        ...{ version, license, bin, engines, dependencies },
+        version,
+        license,
+        bin,
+        engines,
+        dependencies,
         resolved: `file:${filename}`,
         integrity: `sha512-${createHash("sha512").update(tarball).digest("base64")}`,
       },

@@ -4,13 +4,13 @@ import {
   add,
   grad,
   jit,
-  Tensor,
   tensor,
   valueAndGrad,
   type Device,
   type DType,
   type HostArray,
   type Shape,
+  type Tensor,
   type TensorLike,
 } from "chainrule";
 
