@@ -18,8 +18,11 @@ const AsyncFunction = (async () => {}).constructor as new (...text: string[]) =>
 export async function runExample(example: Example): Promise<void> {
   const scope = await namesFor(example.path);
   const names = Object.keys(scope).filter((name) => new RegExp(`\\b${name}\\b`).test(example.code));
-  const { code } = await transformWithOxc(checked(imported(example.code)), "example.ts", { sourcemap: false });
-  const run = new AsyncFunction("__import", "__expect", ...names, `"use strict"; {\n${code}\n}`);
+  // An export makes a module of the text, in which `await` may stand anywhere.
+  const text = `${checked(imported(example.code))}\nexport {};`;
+  const { code } = await transformWithOxc(text, "example.ts", { sourcemap: false });
+  const body = `"use strict"; {\n${code.replace(/^export \{\s*\};?$/m, "")}\n}`;
+  const run = new AsyncFunction("__import", "__expect", ...names, body);
   const load = (specifier: string): Promise<unknown> => import(/* @vite-ignore */ specifier);
   await run(load, expectValue, ...names.map((name) => scope[name]));
 }

@@ -24,7 +24,7 @@ const ARCHIVE_LIMIT = 200_000_000;
  *
  * Errors: `FormatError` with code `unreadable`, `wrong-hash`, `bad-gzip`, `bad-tar`, `missing-file`, `bad-label`.
  *
- * @example
+ * @example no-run
  * const { trainImages, classNames } = await cifar10({ folder: "data/cifar-10" });
  */
 export async function cifar10(options: FolderOptions = {}): Promise<ImageDataset> {

@@ -33,7 +33,7 @@ export interface FetchResult {
  *
  * Errors: ArgumentError for an unknown name, DataError where no mirror gave the file.
  *
- * @example
+ * @example no-run
  * await fetchDataset("fashion-mnist", "data/fashion-mnist");
  */
 export async function fetchDataset(name: KnownName, folder: string, options: FetchOptions = {}): Promise<FetchResult> {

@@ -84,7 +84,10 @@ export function sampler(length: number, options: SamplerOptions): Sampler {
  * Positions count samples. Starting at the `position` of a batch gives exactly the batches that followed it.
  *
  * @example
- * for await (const { batch, position } of loader(data, { batchSize: 32, seed: 1, epoch: 0 })) step(batch);
+ * const data = arrayDataset({ x: HostArray.from([[1], [2], [3]]) });
+ * let seen = 0;
+ * for await (const { batch } of loader(data, { batchSize: 2, seed: 1, epoch: 0 })) seen += batch.x.shape[0]!;
+ * seen; // 3
  */
 export async function* loader<B extends Batch>(
   dataset: Dataset<B>,

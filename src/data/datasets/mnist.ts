@@ -74,7 +74,7 @@ export async function mnist(options: FolderOptions = {}): Promise<ImageDataset> 
  *
  * Files repacked by a distribution (Debian's `dataset-fashion-mnist`) have the same content and are taken.
  *
- * @example
+ * @example no-run
  * const { trainImages } = await fashionMnist({ folder: "data/fashion-mnist" });
  */
 export async function fashionMnist(options: FolderOptions = {}): Promise<ImageDataset> {

@@ -63,8 +63,8 @@ export interface Normalizer {
  * Errors: DataError without samples or with NaN or infinity, ShapeError for an axis that does not exist.
  *
  * @example
- * const normal = fitNormalizer(trainX);
- * const [a, b] = [normal.apply(trainX), normal.apply(testX)];
+ * const normal = fitNormalizer(HostArray.from([[1], [3]])); // on the training data, applied to both
+ * normal.apply(HostArray.from([[5]])).toNested(); // [[3]]
  */
 export function fitNormalizer(x: HostArray, options: { readonly axis?: number | null } = {}): Normalizer {
   const axis = options.axis === undefined ? -1 : options.axis;

@@ -21,7 +21,7 @@ export type FileContent = Uint8Array | string | Iterable<Uint8Array> | AsyncIter
  * temporary file in the same folder → fsync → rename → fsync of the folder.
  *
  * @example
- * await writeFileAtomic("model.json", JSON.stringify(config));
+ * await writeFileAtomic("config.json", JSON.stringify({ units: 128 }));
  */
 export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);

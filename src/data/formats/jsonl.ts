@@ -26,7 +26,10 @@ export interface JsonLine {
  * `bad-utf8`, `unreadable`. Source: jsonlines.org.
  *
  * @example
- * for await (const { line, value } of readJsonl("train.jsonl")) console.log(line, value);
+ * await writeJsonl("train.jsonl", [{ text: "one" }, { text: "two" }]);
+ * const lines: number[] = [];
+ * for await (const { line } of readJsonl("train.jsonl")) lines.push(line);
+ * lines; // [1, 2]
  */
 export async function* readJsonl(path: string, options: JsonlOptions = {}): AsyncGenerator<JsonLine> {
   await (await openFile(path)).close(); // a missing file is the same typed error as everywhere

@@ -93,8 +93,9 @@ export interface SafetensorsFile {
  * Errors: `FormatError` with a code per kind. Source: github.com/huggingface/safetensors.
  *
  * @example
+ * await writeSafetensors("model.safetensors", { bias: HostArray.from([1, 2]) });
  * const file = await openSafetensors("model.safetensors");
- * const weight = await file.read("lm_head.weight");
+ * (await file.read("bias")).toNested(); // [1, 2]
  * await file.close();
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {

@@ -41,7 +41,8 @@ export async function readWav(path: string): Promise<Wav> {
  * `truncated`, `bad-size`.
  *
  * @example
- * const { samples, sampleRate } = decodeWav(bytes); // float32 [frames, channels]
+ * const bytes = encodeWav(HostArray.from([[0], [0.5]]), { sampleRate: 8000 }); // samples are [frames, channels]
+ * decodeWav(bytes).samples.shape; // [2, 1]
  */
 export function decodeWav(bytes: Uint8Array, options: DecodeOptions = {}): Wav {
   const where = options.where ?? "wav";
