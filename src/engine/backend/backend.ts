@@ -12,6 +12,8 @@ export interface KernelSpec {
   readonly params: readonly number[];
   /** Inputs the kernel reads, in this order; all unless said. Numbers known from `constants` can be parameters instead. */
   readonly reads?: readonly number[];
+  /** Those of the inputs read whose one element is enough, where `single` said that they have just one. */
+  readonly singles?: readonly number[];
   readonly flops?: number;
   /** Pairs [output, input], inputs numbered as in `reads`: the output may take the input's memory if the input dies here. */
   readonly inplace?: readonly (readonly [number, number])[];
@@ -28,6 +30,8 @@ export interface LowerContext<A extends Attrs = Attrs> {
   readonly outputs: readonly TensorType[];
   /** For each input the number it holds everywhere, where that is known. */
   readonly constants?: readonly (number | undefined)[];
+  /** For each input whether it is one element, repeated: a kernel may read that element alone. */
+  readonly single?: readonly boolean[];
 }
 
 /** A piece of a backend's memory; opaque to all others. */

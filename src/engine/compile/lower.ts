@@ -1,8 +1,9 @@
 // lower: equations become kernel calls, values become buffers. Views share the place of what they view.
-import type { TensorType } from "../core/index.ts";
+import { sizeOf, type TensorType } from "../core/index.ts";
 import type { LowerContext } from "../backend/index.ts";
-import { constant, copy, full } from "../ops/index.ts";
+import { broadcast, constant, copy, full } from "../ops/index.ts";
 import {
+  bufferBytes,
   Plan,
   type BufferId,
   type KernelCall,
@@ -51,10 +52,12 @@ class Lowering {
   readonly #inplace = new Map<KernelCall, readonly (readonly [number, number])[]>();
   /** What buffers hold everywhere, where that is one known number. */
   readonly #numbers = new Map<BufferId, number>();
-  /** Those among them that no kernel has read yet, with the attributes of their op. */
-  readonly #unwritten = new Map<BufferId, never>();
-  /** Roots written by a kernel of this plan: the only ones an output may take as its own. */
-  readonly #written = new Set<Root>();
+  /** Buffers that repeat the one element of another. */
+  readonly #singles = new Map<BufferId, BufferId>();
+  /** Those of either kind that no kernel has read yet, with what would write them. */
+  readonly #unwritten = new Map<BufferId, { op: OpRecord<never>; attrs: never; inputs: BufferId[] }>();
+  /** Roots written by a kernel of this plan, with their bytes: the only ones an output may take as its own. */
+  readonly #written = new Map<Root, number>();
 
   constructor(options: LowerOptions) {
     this.#options = options;
@@ -120,24 +123,31 @@ class Lowering {
       env.set(outputs[0]!, buffer);
       return;
     }
-    if (op === (full.op as never)) {
-      // Written only where a kernel reads it: most take the number as a parameter.
+    const sources = inputs.map((value) => env.get(value)!);
+    if (this.#isUniform(op, inputs)) {
+      // The same number everywhere: written out only where a kernel wants it so, most take the number or its one place.
       const id = this.#buffer(outputs[0]!);
-      this.#numbers.set(id, (attrs as { value: number }).value);
-      this.#unwritten.set(id, attrs);
+      if (sources.length === 0) this.#numbers.set(id, (attrs as { value: number }).value);
+      else this.#singles.set(id, sources[0]!);
+      this.#unwritten.set(id, { op, attrs, inputs: sources });
       env.set(outputs[0]!, id);
       return;
     }
-    const ids = this.#call(op, { inputs: inputs.map((value) => env.get(value)!), attrs, outputs }, steps);
+    const ids = this.#call(op, { inputs: sources, attrs, outputs }, steps);
     outputs.forEach((output, i) => env.set(output, ids[i]!));
   }
 
-  // Fills the buffer of a number that so far was only known.
+  #isUniform(op: OpRecord<never>, inputs: readonly Value[]): boolean {
+    return op === (full.op as never) || (op === (broadcast.op as never) && sizeOf(inputs[0]!.shape) === 1);
+  }
+
+  // Writes a buffer that so far was only known to hold one number everywhere.
   #fill(id: BufferId, steps: PlanStep[]): void {
-    const attrs = this.#unwritten.get(id);
-    if (attrs === undefined) return;
+    const deferred = this.#unwritten.get(id);
+    if (deferred === undefined) return;
     this.#unwritten.delete(id);
-    const [filled] = this.#call(full.op as never, { inputs: [], attrs, outputs: [this.#buffers[id]!] }, steps);
+    const { op, attrs, inputs } = deferred;
+    const [filled] = this.#call(op, { inputs, attrs, outputs: [this.#buffers[id]!] }, steps);
     this.#buffers[id] = { ...this.#buffers[id]!, root: this.#buffers[filled!]!.root };
   }
 
@@ -148,26 +158,31 @@ class Lowering {
     steps: PlanStep[],
   ): BufferId[] {
     const constants = inputs.map((id) => this.#numbers.get(id));
+    const single = inputs.map((id) => sizeOf(this.#buffers[id]!.shape) === 1 || this.#singles.has(id));
     const context: LowerContext<never> = {
       op,
       attrs,
       inputs: inputs.map((id) => this.#buffers[id]!),
       outputs,
       constants,
+      single,
     };
     const lowered = this.#options.target.lower(context);
     if (lowered === undefined) throw new BackendError(this.#options.target.name, `has no kernel for \`${op.name}\``);
-    const reads = "view" in lowered ? inputs : (lowered.reads?.map((i) => inputs[i]!) ?? inputs);
-    for (const id of reads) this.#fill(id, steps);
+    const { reads = inputs.map((_, i) => i), singles = [] } = "view" in lowered ? {} : lowered;
+    const operands = reads.map((i) =>
+      singles.includes(i) ? (this.#singles.get(inputs[i]!) ?? inputs[i]!) : inputs[i]!,
+    );
+    for (const id of operands) this.#fill(id, steps);
     if ("view" in lowered) return [this.#buffer(outputs[0]!, this.#buffers[inputs[lowered.view]!]!.root)];
     const ids = [...outputs, ...(lowered.scratch ?? [])].map((type) => this.#buffer(type));
-    for (const id of ids) this.#written.add(this.#buffers[id]!.root);
+    for (const id of ids) this.#write(id);
     const { kernel, params, flops = 0, host, inplace } = lowered;
     const call: KernelCall = {
       kind: "kernel",
       kernel,
       op: op.name,
-      inputs: reads,
+      inputs: operands,
       outputs: ids,
       params,
       flops,
@@ -186,11 +201,15 @@ class Lowering {
     )[0]!;
   }
 
-  // An output needs memory of its own: inputs, constants and values that are already an output are copied.
+  #write(id: BufferId): void {
+    this.#written.set(this.#buffers[id]!.root, bufferBytes(this.#buffers[id]!));
+  }
+
+  // An output needs memory of its own: inputs, constants, values that are already an output, and views of a part are copied.
   #ownOutput(id: BufferId, steps: PlanStep[]): BufferId {
     this.#fill(id, steps);
     const { root } = this.#buffers[id]!;
-    const own = this.#written.delete(root) ? id : this.#copy(id, steps);
+    const own = this.#written.get(root) === bufferBytes(this.#buffers[id]!) ? id : this.#copy(id, steps);
     this.#written.delete(this.#buffers[own]!.root);
     return own;
   }
@@ -217,6 +236,7 @@ class Lowering {
     const before = this.#buffers.length;
     this.#block(body, inner, inside);
     const results = body.outputs.map((value) => inner.get(value)!);
+    for (const id of results) this.#fill(id, inside);
     // A new carry that lives in an old carry, or outside the body, would be overwritten before it is read: copy it out.
     const fresh = new Set<Root>();
     for (let id = before; id < this.#buffers.length; id++) fresh.add(this.#buffers[id]!.root);
@@ -225,7 +245,7 @@ class Lowering {
       .slice(0, carries)
       .map((id) => (fresh.has(this.#buffers[id]!.root) ? id : this.#copy(id, inside)));
     const wholes = outputs.slice(carries).map((value) => this.#buffer(value));
-    for (const id of wholes) this.#written.add(this.#buffers[id]!.root);
+    for (const id of wholes) this.#write(id);
     const writes = wholes.map((whole, i): LoopSlice => ({ whole, part: results[carries + i]! }));
     steps.push({
       kind: "loop",

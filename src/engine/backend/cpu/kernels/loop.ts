@@ -17,6 +17,8 @@ export class LoopProgram {
   readonly #stores: { readonly output: number; readonly register: Register }[] = [];
   /** Inputs that are read from memory, in the order of the kernel's operands. */
   readonly #reads: number[] = [];
+  /** Those of which the one element is enough. */
+  readonly #singles = new Set<number>();
   #registers = 0;
 
   constructor(context: LowerContext<never>, target: LowerTarget) {
@@ -31,7 +33,9 @@ export class LoopProgram {
     if (known !== undefined) return type.dtype === "float32" ? this.float(known) : this.int(known);
     let operand = this.#reads.indexOf(i);
     if (operand < 0) operand = this.#reads.push(i) - 1;
-    const scalar = sizeOf(type.shape) === 1 && sizeOf(this.#context.outputs[0]!.shape) !== 1;
+    const single = this.#context.single?.[i] ?? sizeOf(type.shape) === 1;
+    const scalar = single && sizeOf(this.#context.outputs[0]!.shape) !== 1;
+    if (scalar) this.#singles.add(i);
     const name = `load${type.dtype === "bool" ? "Bool" : "Word"}${scalar ? "Scalar" : ""}`;
     return this.#emit(scalar ? this.#prologue : this.#body, name, [operand]);
   }
@@ -71,10 +75,18 @@ export class LoopProgram {
     const inplace = outputs.flatMap((output, o) =>
       reads.flatMap((index, i) => {
         const input = inputs[index]!;
-        return narrow(output.dtype) === narrow(input.dtype) && sizeOf(input.shape) === size ? [[o, i] as const] : [];
+        const whole = sizeOf(input.shape) === size && !this.#singles.has(index);
+        return narrow(output.dtype) === narrow(input.dtype) && whole ? [[o, i] as const] : [];
       }),
     );
-    return { kernel: "loop", params: [...head, ...code], reads, flops: (size * this.#body.length) / 5, inplace };
+    return {
+      kernel: "loop",
+      params: [...head, ...code],
+      reads,
+      singles: [...this.#singles],
+      flops: (size * this.#body.length) / 5,
+      inplace,
+    };
   }
 
   #emit(list: number[], name: string, [a = 0, b = 0, c = 0]: readonly number[]): Register {
