@@ -131,6 +131,13 @@ export const layers: readonly Layer[] = [
     about: "Preparation of sound on the host.",
   },
   {
+    name: "data",
+    folder: "data",
+    imports: ["core", "formats", "datasets", "text", "vision", "audio"],
+    meaning: "the rooms of data/ in one import",
+    about: "A door and no room: whoever goes from files to batches wants both sides of it.",
+  },
+  {
     name: "nn",
     folder: "learn/nn",
     imports: ["core", "tensor"],
@@ -157,7 +164,7 @@ export const layers: readonly Layer[] = [
   {
     name: "train",
     folder: "learn/train",
-    imports: ["core", "tensor", "formats", "datasets", "nn", "optim", "metrics"],
+    imports: ["core", "tensor", "formats", "datasets", "data", "nn", "optim", "metrics"],
     meaning: "TrainState, the one loop, callbacks, checkpoints, run log; Sequential and Model",
     about:
       "One training loop exists and it is here. A step is a pure function `(state, batch) → { state, metrics }`; nothing else changes a parameter, and a checkpoint is exactly that state. `Sequential` and `Model` (compile, fit, evaluate, predict) are a surface on it.",
@@ -165,7 +172,7 @@ export const layers: readonly Layer[] = [
   {
     name: "finetune",
     folder: "learn/finetune",
-    imports: ["core", "tensor", "formats", "datasets", "text", "nn", "optim", "metrics", "train"],
+    imports: ["core", "tensor", "formats", "datasets", "text", "data", "nn", "optim", "metrics", "train"],
     meaning: "freezing, adapters, preference training, merging",
     about: "Going on from weights that somebody trained.",
   },
@@ -195,6 +202,7 @@ export const layers: readonly Layer[] = [
       "text",
       "vision",
       "audio",
+      "data",
       "nn",
       "optim",
       "metrics",
@@ -231,6 +239,7 @@ export const layers: readonly Layer[] = [
       "text",
       "vision",
       "audio",
+      "data",
       "nn",
       "optim",
       "metrics",

@@ -24,7 +24,7 @@ function importsOf(layer) {
 }
 
 function chapter(layer) {
-  const files = sourceFiles(layer);
+  const files = sourceFiles(layer, layers);
   const subpath = isExported(layer) ? `\`chainrule/${layer.name}\` · ` : "";
   const lines = [`### ${layer.name}`, "", `${subpath}\`src/${layer.folder}/\` · imports ${importsOf(layer)}`, ""];
   lines.push(layer.about, "");

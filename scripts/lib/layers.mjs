@@ -12,13 +12,15 @@ export async function readLayers() {
   return layers;
 }
 
-/** Source files of a layer, tests left out, as paths relative to its folder; in order, those of subfolders last. */
-export function sourceFiles(layer) {
+/** Source files of a layer, tests and rooms inside it left out, as paths relative to its folder; those of subfolders last. */
+export function sourceFiles(layer, layers) {
   const folder = join(root, "src", layer.folder);
   if (!existsSync(folder)) return [];
+  const inner = layers.filter((other) => other.folder.startsWith(`${layer.folder}/`));
   return readdirSync(folder, { recursive: true })
     .map((path) => path.replaceAll("\\", "/"))
     .filter((path) => path.endsWith(".ts") && !/\.(test|test-d)\.ts$/.test(path))
+    .filter((path) => !inner.some((other) => `${layer.folder}/${path}`.startsWith(`${other.folder}/`)))
     .toSorted((a, b) => depth(a) - depth(b) || (a < b ? -1 : 1));
 }
 

@@ -43,9 +43,10 @@ export function importsOf(file: string, text: string): Import[] {
   return found;
 }
 
-/** The layer a path under src/ belongs to. */
+/** The layer a path under src/ belongs to: the innermost, as `data` holds the folders of other rooms. */
 export function layerOf(layers: readonly Layer[], path: string): Layer | undefined {
-  return layers.find(({ folder }) => path.startsWith(`${folder}/`));
+  const around = layers.filter(({ folder }) => path.startsWith(`${folder}/`));
+  return around.sort((a, b) => b.folder.length - a.folder.length)[0];
 }
 
 /** What is wrong with the imports of one file, a sentence each. The package root `index.ts` may import every exported layer. */

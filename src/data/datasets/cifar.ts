@@ -3,9 +3,7 @@ import { createHash } from "node:crypto";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { FormatError, HostArray } from "../../engine/core/index.ts";
-import { ByteReader } from "../formats/bytes.ts";
-import { readBytes, sha256 } from "../formats/files.ts";
-import { gunzip } from "../formats/gzip.ts";
+import { ByteReader, gunzip, readBytes, sha256 } from "../formats/index.ts";
 import { cifarBatches, knownDatasets } from "./known.ts";
 import { checkHash, requireFolder, type FolderOptions, type ImageDataset } from "./mnist.ts";
 

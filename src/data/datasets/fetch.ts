@@ -2,7 +2,7 @@
 import { mkdir, open, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { ArgumentError, DataError } from "../../engine/core/index.ts";
-import { sha256File, syncFolder } from "../formats/files.ts";
+import { sha256File, syncFolder } from "../formats/index.ts";
 import { knownDatasets, type KnownFile, type KnownName } from "./known.ts";
 
 /** Progress of one file. */

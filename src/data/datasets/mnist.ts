@@ -3,9 +3,7 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DataError, FormatError, type HostArray } from "../../engine/core/index.ts";
-import { readBytes, sha256 } from "../formats/files.ts";
-import { isGzip } from "../formats/gzip.ts";
-import { decodeIdx, unpackIdx } from "../formats/idx.ts";
+import { decodeIdx, isGzip, readBytes, sha256, unpackIdx } from "../formats/index.ts";
 import { digitFiles, knownDatasets, type KnownFile, type KnownName } from "./known.ts";
 
 /** Pictures with labels, in two parts. */

@@ -1,9 +1,10 @@
 // formats: one file per file format, reader and writer together; from bytes to HostArray and back.
-export type { DecodeOptions } from "./bytes.ts";
+export { ByteReader, type DecodeOptions } from "./bytes.ts";
 export * from "./checked.ts";
 export * from "./crc32.ts";
 export * from "./csv.ts";
 export * from "./files.ts";
+export * from "./gzip.ts";
 export * from "./idx.ts";
 export * from "./image.ts";
 export * from "./json.ts";
