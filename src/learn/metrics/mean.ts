@@ -36,10 +36,19 @@ export function meanMetric(
       const { value, weight } = terms(batch);
       const sum: ExactSum = [];
       const total: ExactSum = [];
+      // Small whole numbers (hits, weights of 1) add up exactly as they are.
+      let wholeSum = 0;
+      let wholeTotal = 0;
       for (let i = 0; i < value.length; i++) {
-        add(sum, weight[i]! * value[i]!);
-        add(total, weight[i]!);
+        const w = weight[i]!;
+        const product = w * value[i]!;
+        if (isSmallWhole(product)) wholeSum += product;
+        else add(sum, product);
+        if (isSmallWhole(w)) wholeTotal += w;
+        else add(total, w);
       }
+      add(sum, wholeSum);
+      add(total, wholeTotal);
       addSum(state.sum, sum);
       addSum(state.weight, total);
     },
@@ -52,4 +61,9 @@ export function meanMetric(
       return finish(valueOf(state.sum) / valueOf(state.weight));
     },
   };
+}
+
+// 2^31 positions of such numbers stay below 2^53.
+function isSmallWhole(x: number): boolean {
+  return (x & 0x1fffff) === x;
 }
