@@ -1,0 +1,117 @@
+// Callback: what may listen to a training run and change it. And what it sees: the run, its logs, its history.
+import type { HostArray } from "../../engine/core/index.ts";
+import type { JsonValue } from "../../data/index.ts";
+import type { Module } from "../nn/index.ts";
+import type { TrainState } from "./state.ts";
+import type { TrainStep } from "./step.ts";
+
+/** Values by name: `loss`, `accuracy`, `val_loss`, `learning_rate`, … */
+export interface Logs {
+  [name: string]: number;
+}
+
+/** What a callback remembers, for a checkpoint: a resumed run goes on as if it had never stopped. */
+export interface CallbackMemory {
+  readonly values: JsonValue;
+  readonly tensors?: { readonly [name: string]: HostArray };
+}
+
+/**
+ * Functions called while a model is trained; each may be left out, each may be async. Epochs and batches count from 0.
+ *
+ * @example
+ * await model.fit(x, y, { callbacks: [{ onEpochEnd: (epoch, logs) => console.log(epoch, logs.loss) }] });
+ */
+export interface Callback {
+  /** Names its memory in a checkpoint; needed only with `save`. */
+  readonly name?: string;
+  /** Called after the others at each event: it sees what they did. */
+  readonly last?: boolean;
+  onTrainBegin?(run: TrainRun): void | Promise<void>;
+  onTrainEnd?(logs: Logs, run: TrainRun): void | Promise<void>;
+  onEpochBegin?(epoch: number, run: TrainRun): void | Promise<void>;
+  onEpochEnd?(epoch: number, logs: Logs, run: TrainRun): void | Promise<void>;
+  onBatchBegin?(batch: number, run: TrainRun): void | Promise<void>;
+  /** `logs` holds running values of the epoch, computed when read. */
+  onBatchEnd?(batch: number, logs: Logs, run: TrainRun): void | Promise<void>;
+  save?(): CallbackMemory;
+  load?(memory: CallbackMemory): void;
+}
+
+/** Values of each epoch, as Keras's History. */
+export interface History {
+  readonly epoch: number[];
+  readonly history: { [name: string]: number[] };
+}
+
+/** How far a call of the loop is, besides the state: plain JSON, so that a checkpoint can hold it. */
+export interface Progress {
+  /** The epoch under way, counted as the caller counts. */
+  readonly epoch: number;
+  /** Sums of the epoch under way. */
+  readonly measures: JsonValue;
+  readonly history: History;
+  readonly callbacks: { readonly [name: string]: JsonValue };
+  /** Why the run was stopped for good, if it was. */
+  readonly stopped?: string;
+}
+
+/** A whole run at one moment: what a checkpoint writes and a resumed run starts from. */
+export interface Snapshot {
+  readonly state: TrainState;
+  readonly progress: Progress;
+  /** Tensors of callbacks by `name/tensor`. */
+  readonly tensors: { readonly [name: string]: HostArray };
+}
+
+/** The run as callbacks see it. */
+export interface TrainRun {
+  readonly module: Module<never, unknown>;
+  readonly trainStep: TrainStep;
+  /** The newest state. Replacing it changes what is trained next. */
+  state: TrainState;
+  /** Updates done since the state was made. */
+  readonly step: number;
+  /** The epoch under way, from `initialEpoch` to before `epochs`. */
+  readonly epoch: number;
+  readonly initialEpoch: number;
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly batchesPerEpoch: number;
+  readonly history: History;
+  /** The learning rate of the next step. Set it to change it; refused where a schedule says it. */
+  learningRate: number;
+  /** Ends the run after the present batch (from `onBatchEnd`) or epoch. */
+  stop(reason: string): void;
+  readonly stopped: string | undefined;
+  /** What happens when the loss is not finite: an error unless "stop". */
+  onNonFinite: "throw" | "stop";
+  /** Everything, to be saved: Tensors are still the live ones and must be read before the next step. */
+  snapshot(): Snapshot;
+  /** A line for people, shown above the progress bar. */
+  note(line: string): void;
+}
+
+type Event = "onTrainBegin" | "onTrainEnd" | "onEpochBegin" | "onEpochEnd" | "onBatchBegin" | "onBatchEnd";
+
+/** Calls an event of all callbacks, one after the other, those marked `last` at the end. */
+export async function notify(callbacks: readonly Callback[], event: Event, ...args: readonly unknown[]): Promise<void> {
+  for (const late of [false, true]) {
+    for (const callback of callbacks) {
+      if ((callback.last ?? false) !== late) continue;
+      const listener = callback[event] as ((...all: unknown[]) => void | Promise<void>) | undefined;
+      const result = listener?.apply(callback, [...args]);
+      if (result instanceof Promise) await result;
+    }
+  }
+}
+
+/** Appends the logs of an epoch; a name that comes later is filled with NaN for the epochs before. */
+export function record(history: History, epoch: number, logs: Logs): void {
+  const before = history.epoch.length;
+  history.epoch.push(epoch);
+  for (const [name, value] of Object.entries(logs)) {
+    (history.history[name] ??= new Array<number>(before).fill(NaN)).push(value);
+  }
+  for (const values of Object.values(history.history)) if (values.length === before) values.push(NaN);
+}

@@ -1,0 +1,62 @@
+// Diagnosis of a step that was not finite: the same step again, one operation after the other, until the first bad number.
+import { ChainruleError } from "../../engine/core/index.ts";
+import { flattenTensors, random, Tensor, valueAndGrad } from "../../engine/tensor/index.ts";
+import { Context } from "../nn/index.ts";
+import type { TensorMap } from "../optim/index.ts";
+import type { StepBatch } from "./objective.ts";
+import type { TrainState } from "./state.ts";
+import { forward, type CallListener, type TrainStep } from "./step.ts";
+import { valuesOf } from "./state.ts";
+
+/** Where the first number that is not finite was made. */
+export interface Diagnosis {
+  readonly where: string;
+  readonly problem: string;
+}
+
+/** Finds the first input, layer output, loss or gradient that is not finite, from the state before the step and its batch. */
+export async function diagnose(step: TrainStep, state: TrainState, batch: StepBatch): Promise<Diagnosis> {
+  const input = firstBad(batch.x) ?? firstBad(batch.y);
+  if (input !== undefined) return { where: "data", problem: `the batch holds ${input}` };
+  const values = valuesOf(state);
+  const weight = Object.entries(values).find(([, value]) => firstBad(value) !== undefined);
+  if (weight !== undefined) return { where: weight[0], problem: `the weights hold ${firstBad(weight[1])}` };
+  const { module, objective } = step;
+  const paths = new Map(module.modules().map(([path, one]) => [one, path]));
+  let found: Diagnosis | undefined;
+  const listen: CallListener = (called, _, output) => {
+    const bad = firstBad(output);
+    if (bad === undefined) return;
+    found ??= { where: paths.get(called) || called.constructor.name, problem: `the output holds ${bad}` };
+  };
+  const pass = (params: TensorMap, onCall?: CallListener): Tensor => {
+    const context = new Context({ training: true, key: random.foldIn(state.key, state.step) });
+    const all = { ...values, ...params };
+    return forward({ module, objective, context, values: all, batch, ...(onCall === undefined ? {} : { onCall }) })[0];
+  };
+  try {
+    const loss = pass(state.params, listen);
+    if (found !== undefined) return found;
+    const bad = firstBad(loss);
+    if (bad !== undefined) return { where: "loss", problem: `the loss is ${bad}` };
+    const gradients = valueAndGrad((params: TensorMap) => pass(params))(state.params)[1];
+    // Backpropagation runs from the end to the beginning: the last bad gradient is the first one made.
+    for (const [path, gradient] of Object.entries(gradients).reverse()) {
+      const bad = firstBad(gradient);
+      if (bad !== undefined) return { where: path, problem: `the gradient holds ${bad}` };
+    }
+  } catch (error) {
+    if (error instanceof ChainruleError) return { where: error.where, problem: error.problem };
+    throw error;
+  }
+  return { where: "step", problem: "loss or gradients were not finite, but are when computed operation by operation" };
+}
+
+function firstBad(tree: unknown): string | undefined {
+  for (const x of flattenTensors(tree as Tensor).tensors) {
+    if (x.dtype !== "float32") continue;
+    const { data } = x.host();
+    for (const value of data) if (!Number.isFinite(Number(value))) return String(value);
+  }
+  return undefined;
+}

@@ -1,0 +1,9 @@
+// train: TrainState, the step, the one loop, callbacks, checkpoints, run log; Sequential and Model.
+export * from "./callback.ts";
+export * from "./diagnose.ts";
+export * from "./keras/index.ts";
+export * from "./loop.ts";
+export * from "./measures.ts";
+export * from "./objective.ts";
+export * from "./state.ts";
+export * from "./step.ts";

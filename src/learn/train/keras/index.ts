@@ -1,0 +1,6 @@
+// The Keras façade: Sequential and Model with compile, fit, evaluate, predict.
+export * from "./base-model.ts";
+export * from "./compiled.ts";
+export * from "./fit-options.ts";
+export * from "./inputs.ts";
+export * from "./sequential.ts";
