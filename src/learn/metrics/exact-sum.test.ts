@@ -25,6 +25,8 @@ describe("exact sums", () => {
         const merged = sumOf(values.slice(cut).reverse());
         addSum(merged, sumOf(values.slice(0, cut)));
         expect(valueOf(merged)).toBe(truth);
+        addSum(merged, merged);
+        expect(valueOf(merged)).toBe(2 * truth);
       }),
       { numRuns: 300 },
     );

@@ -27,7 +27,8 @@ export function add(sum: ExactSum, x: number): void {
 
 /** Adds a sum to another in place, without rounding. */
 export function addSum(into: ExactSum, from: ExactSum): void {
-  for (const part of [...from]) add(into, part);
+  const parts = from === into ? [...from] : from; // a sum may be added to itself
+  for (const part of parts) add(into, part);
 }
 
 /** Adds the product `a b` without rounding, for factors up to 1e150. */
