@@ -103,7 +103,7 @@ describe("layers equal Keras's", () => {
     const ct = value(`${name}.ct`);
     const run = (values: NamedTensors, xs: readonly Tensor[]): [Tensor, Tensor, NamedTensors] => {
       const { output, states } = layer.pure(values, callWith(name, xs), context);
-      return [(output as Tensor).mul(ct).sum(), output as Tensor, states];
+      return [output.mul(ct).sum(), output, states];
     };
     const both = valueAndGrad(run, { wrt: [0, 1] });
     const [[, output, states], slopes] = both(weights, given);

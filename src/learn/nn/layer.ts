@@ -2,7 +2,7 @@
 import { ArgumentError, checkShape, type Shape } from "../../engine/core/index.ts";
 import type { Tensor } from "../../engine/tensor/index.ts";
 import { Module } from "./module.ts";
-import { findCustom, type Json, type JsonObject } from "./named.ts";
+import { findCustom, type JsonObject } from "./named.ts";
 import { connect, type SymbolicInput, type SymbolicOf } from "./symbolic.ts";
 
 /** What every layer takes besides its own options. */
@@ -53,7 +53,7 @@ export abstract class Layer<Input = Tensor, Output = Tensor> extends Module<Inpu
 
 /** A layer as JSON. Throws ArgumentError where the configuration holds a function of the user's own. */
 export function layerToJson(layer: Layer<never, unknown>): LayerJson {
-  const custom = findCustom(layer.config as Json);
+  const custom = findCustom(layer.config);
   if (custom !== undefined) {
     throw new ArgumentError(layer.kind, `\`${custom}\` is a function of your own, which no file can hold`, {
       hint: "use a named one, or save the weights alone and build the model in your program",

@@ -161,7 +161,7 @@ export type LossLike = Spec | Loss;
  */
 export function resolveLoss(loss: LossLike): Loss {
   if (typeof loss === "string" || (typeof loss === "object" && loss !== null && !("perSample" in loss)))
-    return resolveNamed("loss", table, loss as Spec);
+    return resolveNamed("loss", table, loss);
   if (typeof (loss as Loss | null)?.perSample === "function") return loss as Loss;
   throw new ArgumentError("loss", `must be a name or an object with perSample: received ${String(loss)}`);
 }

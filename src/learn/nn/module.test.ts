@@ -1,6 +1,6 @@
 // Modules: declaration by tracing, initialization by key, pure calls, states, freezing, error paths.
 import { beforeAll, describe, expect, it } from "vitest";
-import { grad, random, setDefaultDevice, tensor, ones, zeros, Tensor } from "../../engine/tensor/index.ts";
+import { grad, random, setDefaultDevice, tensor, ones, zeros, type Tensor } from "../../engine/tensor/index.ts";
 import { Context, inference } from "./context.ts";
 import { Module } from "./module.ts";
 

@@ -11,7 +11,7 @@ import {
   type Shape,
   type TensorType,
 } from "../../engine/core/index.ts";
-import { random, traceProgram, zeros, Tensor } from "../../engine/tensor/index.ts";
+import { random, traceProgram, zeros, type Tensor } from "../../engine/tensor/index.ts";
 import { inference, type Context } from "./context.ts";
 import { Parameter, type Initializer, type ParameterKind, type ParameterOptions } from "./parameter.ts";
 import { currentScope, withScope, type Scope } from "./scope.ts";
@@ -54,10 +54,10 @@ export abstract class Module<Input = Tensor, Output = Tensor> {
     if (scope !== undefined) scope.frozen = above || !this.trainable;
     try {
       const output = this.forward(input, context);
-      scope?.onCall?.(this as unknown as Module<never, unknown>, input, output);
+      scope?.onCall?.(this, input, output);
       return output;
     } catch (error) {
-      const path = scope?.paths.get(this as unknown as Module<never, unknown>);
+      const path = scope?.paths.get(this);
       if (error instanceof ChainruleError && error.path.length === 0)
         error.within(path === undefined || path === "" ? this.constructor.name : path);
       throw error;
@@ -145,7 +145,7 @@ export abstract class Module<Input = Tensor, Output = Tensor> {
       found.push([path, module]);
       for (const [name, child] of module.children()) visit(child, join(path, name));
     };
-    visit(this as unknown as Module<never, unknown>, "");
+    visit(this, "");
     return found;
   }
 
@@ -161,7 +161,7 @@ export abstract class Module<Input = Tensor, Output = Tensor> {
         found.push({ path: join(path, parameter.name), parameter, trainable: live && parameter.trainable });
       for (const [name, child] of module.children()) visit(child, join(path, name), live);
     };
-    visit(this as unknown as Module<never, unknown>, "", true);
+    visit(this, "", true);
     return found;
   }
 

@@ -39,7 +39,7 @@ export function findCustom(value: Json, path: string = ""): string | undefined {
   if (typeof value === "string") return value.startsWith(CUSTOM) ? path : undefined;
   if (typeof value !== "object" || value === null) return undefined;
   for (const [key, child] of Object.entries(value)) {
-    const found = findCustom(child as Json, path === "" ? key : `${path}.${key}`);
+    const found = findCustom(child, path === "" ? key : `${path}.${key}`);
     if (found !== undefined) return found;
   }
   return undefined;

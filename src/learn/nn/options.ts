@@ -36,9 +36,8 @@ export function oneOf<T extends string>(where: string, name: string, value: stri
   const found = words.find((word) => word === value);
   if (found !== undefined) return found;
   const near = nearest(String(value), words);
-  throw new ArgumentError(where, `\`${name}\` must be one of ${words.join(", ")}: received ${String(value)}`, {
-    ...(near === undefined ? {} : { hint: `did you mean "${near}"?` }),
-  });
+  const problem = `\`${name}\` must be one of ${words.join(", ")}: received ${String(value)}`;
+  throw new ArgumentError(where, problem, near === undefined ? {} : { hint: `did you mean "${near}"?` });
 }
 
 /** One whole number for both axes, or one for each. */

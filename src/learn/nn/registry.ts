@@ -1,6 +1,5 @@
 // The closed table of layers: the only classes a file can name.
 import { ArgumentError, isPlainObject, join, type DType } from "../../engine/core/index.ts";
-import type { Tensor } from "../../engine/tensor/index.ts";
 import * as activations from "./activation-layers.ts";
 import { MultiHeadAttention } from "./attention.ts";
 import * as transposed from "./conv-transpose.ts";
@@ -9,15 +8,16 @@ import { Dense } from "./dense.ts";
 import * as dropouts from "./dropout.ts";
 import { Embedding } from "./embedding.ts";
 import { Graph } from "./graph.ts";
-import { Layer, type LayerJson, type LayerOptions } from "./layer.ts";
+import { type Layer, type LayerJson, type LayerOptions } from "./layer.ts";
 import * as merges from "./merge.ts";
 import { unknownName, type Json, type JsonObject } from "./named.ts";
 import * as normalization from "./normalization.ts";
 import * as pooling from "./pooling.ts";
+import { flag } from "./options.ts";
 import { Recurrent } from "./recurrent.ts";
 import * as rnn from "./rnn.ts";
 import * as shaping from "./shaping.ts";
-import { input, SymbolicTensor } from "./symbolic.ts";
+import { input, type SymbolicTensor } from "./symbolic.ts";
 import { Bidirectional, TimeDistributed } from "./wrappers.ts";
 
 /** Any layer, whatever it takes and gives. */
@@ -94,7 +94,7 @@ export const layers: { readonly [kind: string]: LayerMaker } = {
 
 function recurrent(name: string, json: Json | undefined): Recurrent {
   const layer: unknown = layerFromJson(json);
-  if (layer instanceof Recurrent) return layer as Recurrent<Tensor>;
+  if (layer instanceof Recurrent) return layer as Recurrent;
   throw new ArgumentError("Bidirectional", `\`${name}\` must be a recurrent layer`);
 }
 
@@ -179,7 +179,7 @@ function graphFromJson({ name, inputShape, trainable, ...config }: Options): Gra
     const result: unknown = layer.apply(places(call.inputs));
     made.push(Array.isArray(result) ? (result as readonly SymbolicTensor[]) : [result as SymbolicTensor]);
   });
-  const single = json.singleInput === true;
+  const single = flag("Functional", "singleInput", json.singleInput);
   return new Graph({
     inputs: single ? inputs[0]! : inputs,
     outputs: places(json.outputs),

@@ -86,7 +86,7 @@ export function connect<I, O>(module: Module<I, O>, at: SymbolicInput): Symbolic
     }
   }
   const outputs: SymbolicTensor[] = [];
-  const call: Call = { module: module as unknown as Module<never, unknown>, inputs, outputs, single };
+  const call: Call = { module, inputs, outputs, single };
   const types = outputTypes(module, { inputs: inputs.map((one) => one.type(BATCH)), single });
   for (const type of [types].flat()) {
     if (type.shape[0] !== BATCH) {
