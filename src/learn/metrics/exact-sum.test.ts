@@ -1,3 +1,4 @@
+// Exact sums against whole-number arithmetic with BigInt, which never rounds.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { add, addProduct, addSum, exactTotal, multiply, subtract, valueOf, type ExactSum } from "./exact-sum.ts";
