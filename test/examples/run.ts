@@ -1,4 +1,5 @@
 // Runs one program of the documentation on the sources, and holds the results it states in comments against the real ones.
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { transformWithOxc } from "vite";
 import { root } from "../architecture/imports.ts";
@@ -12,7 +13,7 @@ const AsyncFunction = (async () => {}).constructor as new (...text: string[]) =>
 
 /**
  * Runs an example. It may import `chainrule`, `chainrule/<room>` and Node's own modules; besides, it sees what the package
- * root exports, and for a docstring what its room and its own file export.
+ * root exports, and in a docstring what the rooms its own room imports, its own room and its own file export.
  * A comment behind a statement that is a literal (`x.sum().item(); // 6`) states the value of that statement.
  */
 export async function runExample(example: Example): Promise<void> {
@@ -33,7 +34,11 @@ async function namesFor(path: string): Promise<Names> {
   if (!path.startsWith("src/")) return scope;
   const layer = layers.find(({ folder }) => path.startsWith(`src/${folder}/`));
   // Internal rooms (the command line) have no barrel.
-  if (layer !== undefined && layer.internal !== true) Object.assign(scope, await load(`src/${layer.folder}/index.ts`));
+  if (layer === undefined || layer.internal === true) return Object.assign(scope, await load(path));
+  const rooms = [...layers.filter(({ name }) => layer.imports.includes(name)), layer];
+  for (const { folder } of rooms) {
+    if (existsSync(join(root, `src/${folder}/index.ts`))) Object.assign(scope, await load(`src/${folder}/index.ts`));
+  }
   return Object.assign(scope, await load(path));
 }
 
