@@ -78,7 +78,7 @@ export class Graph extends Layer<GraphValue, GraphValue> {
     this.calls.forEach(({ outputs }, c) => outputs.forEach((place, i) => places.set(place, [c, i])));
     const names = new Map(this.members.map(([name, module]) => [module, name]));
     const layers = this.members.map(([name, module]): JsonObject => {
-      if (module instanceof Layer) return { ...layerToJson(module as Layer<never, unknown>), name };
+      if (module instanceof Layer) return layerToJson(module as Layer<never, unknown>, name);
       throw new ArgumentError("graph", `"${name}" is a module of your own, which no file can hold`, {
         hint: "save the weights alone and build the model in your program",
       });

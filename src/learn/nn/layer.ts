@@ -51,8 +51,8 @@ export abstract class Layer<Input = Tensor, Output = Tensor> extends Module<Inpu
   }
 }
 
-/** A layer as JSON. Throws ArgumentError where the configuration holds a function of the user's own. */
-export function layerToJson(layer: Layer<never, unknown>): LayerJson {
+/** A layer as JSON, under another name if asked. Throws ArgumentError where the configuration holds a function of the user's own. */
+export function layerToJson(layer: Layer<never, unknown>, name: string | undefined = layer.name): LayerJson {
   const custom = findCustom(layer.config);
   if (custom !== undefined) {
     throw new ArgumentError(layer.kind, `\`${custom}\` is a function of your own, which no file can hold`, {
@@ -61,7 +61,7 @@ export function layerToJson(layer: Layer<never, unknown>): LayerJson {
   }
   return {
     layer: layer.kind,
-    ...(layer.name === undefined ? {} : { name: layer.name }),
+    ...(name === undefined ? {} : { name }),
     ...(layer.inputShape === undefined ? {} : { inputShape: layer.inputShape }),
     ...(layer.trainable ? {} : { trainable: false }),
     config: layer.config,

@@ -196,9 +196,10 @@ export abstract class Module<Input = Tensor, Output = Tensor> {
   /**
    * Declares the parameters by tracing one call on inputs of these types, then gives those without a value their first one.
    * Parameter number i gets the key folded with i, so that a seed fixes every weight.
+   * Without inputs, the parameters are those declared already (by `apply`, `trace` or an earlier call).
    */
   init(key: Tensor | number, ...inputs: readonly TensorType[]): this {
-    this.trace(inputs);
+    if (inputs.length > 0) this.trace(inputs);
     const root = typeof key === "number" ? random.key(key) : key;
     this.parameters().forEach(({ parameter }, i) => {
       if (!parameter.ready) parameter.value = parameter.initializer(random.foldIn(root, i), parameter.shape);
