@@ -1,5 +1,5 @@
 // The compiler on one page: an ordered, named list of passes, then lowering and the memory plan.
-import type { Plan } from "../plan/index.ts";
+import { verifyPlan, type Plan } from "../plan/index.ts";
 import { verifyProgram, type Program } from "../program/index.ts";
 import { lower } from "./lower.ts";
 import { canonicalize } from "./passes/canonicalize.ts";
@@ -30,7 +30,7 @@ export const passes: readonly Pass[] = [
 export interface CompileOptions {
   /** Inputs whose memory the outputs may take over. */
   readonly donate?: readonly number[];
-  /** Checks the program after each pass. */
+  /** Checks the program after each pass, and the plan. */
   readonly verify?: boolean;
   /** Told of each pass with the program it produced. */
   readonly onPass?: (name: string, program: Program) => void;
@@ -40,7 +40,9 @@ export interface CompileOptions {
 export function compile(program: Program, target: Target, options: CompileOptions = {}): Plan {
   const { verify = false, donate = [] } = options;
   const optimizeBody = (body: Program): Program => optimize(body, target, { verify });
-  return lower(optimize(program, target, options), { target, donate, optimizeBody });
+  const plan = lower(optimize(program, target, options), { target, donate, optimizeBody });
+  if (verify) verifyPlan(plan);
+  return plan;
 }
 
 /** The passes alone. */

@@ -3,3 +3,4 @@ export * from "./bytes.ts";
 export * from "./encode.ts";
 export * from "./plan.ts";
 export * from "./print.ts";
+export * from "./verify.ts";
