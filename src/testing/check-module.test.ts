@@ -1,7 +1,7 @@
 // The generated test of every layer of the closed table, and of checkModule itself: it must find what is wrong.
 import { describe, expect, it } from "vitest";
 import type { SampleInput } from "../engine/program/index.ts";
-import { random, type Tensor } from "../engine/tensor/index.ts";
+import { defaultDevice, random, type Tensor } from "../engine/tensor/index.ts";
 import * as nn from "../learn/nn/index.ts";
 import { checkModule, type ModuleCheckOptions } from "./check-module.ts";
 
@@ -197,7 +197,7 @@ describe("checkModule passes", () => {
     samples.forEach(([make, inputs, options], i) => {
       it(`${kind} ${i}`, () => {
         expect((make() as nn.AnyLayer).kind).toBe(kind);
-        checkModule(make, inputs, options);
+        checkModule(make, inputs, { ...options, device: defaultDevice() });
       });
     });
   }
