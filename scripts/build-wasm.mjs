@@ -7,12 +7,13 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("../", import.meta.url));
 const source = join(root, "native");
 const target = join(root, "dist/wasm");
+const objects = join(root, ".cache/wasm");
 const { version } = JSON.parse(readFileSync(join(root, "node_modules/@yowasp/clang/package.json"), "utf8"));
 
 const flags = [
   "--target=wasm32",
   "-std=c++17",
-  "-O3",
+  "-O2", // as fast as -O3 here, and a third less time to build
   "-msimd128",
   "-mbulk-memory",
   "-mnontrapping-fptoint",
@@ -28,6 +29,10 @@ const flags = [
   "-Wall",
   "-Wextra",
   "-Wno-psabi",
+];
+const linkFlags = [
+  "--target=wasm32",
+  "-nostdlib",
   "-Wl,--no-entry",
   "-Wl,--stack-first",
   "-Wl,-z,stack-size=262144",
@@ -47,9 +52,11 @@ for (const name of readdirSync(source, { recursive: true }).sort()) {
   else files[path] = text;
   if (path.endsWith(".cpp") && !["addon.cpp", "pool.cpp"].includes(path)) units.push(path);
 }
-const hash = createHash("sha256")
-  .update(JSON.stringify([version, flags, files]))
-  .digest("hex");
+const hashOf = (value) => createHash("sha256").update(JSON.stringify(value)).digest("hex");
+const textOf = (unit) => (unit.startsWith("kernels/") ? files.kernels[unit.slice("kernels/".length)] : files[unit]);
+const headers = Object.entries(files).filter(([name]) => /\.(hpp|def)$/.test(name));
+const hashes = units.map((unit) => hashOf([version, flags, headers, textOf(unit)]));
+const hash = hashOf([linkFlags, units, hashes]);
 const stamp = join(target, "chainrule.hash");
 const module = join(target, "chainrule.wasm");
 if (existsSync(module) && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) {
@@ -60,24 +67,48 @@ if (existsSync(module) && existsSync(stamp) && readFileSync(stamp, "utf8") === h
 const began = performance.now();
 const { runClang, runLLVM } = await import("@yowasp/clang");
 await runLLVM(null, {}, { fetchProgress: () => {} }); // reads the compiler in, without its progress lines
-let said = "";
-const decoder = new TextDecoder();
-let output;
-try {
-  output = await runClang(["clang++", ...flags, ...units, "-o", "chainrule.wasm"], files, {
-    stdout: null,
-    stderr: (chunk) => (said += chunk === null ? "" : decoder.decode(chunk, { stream: true })),
-  });
-} catch (error) {
-  console.error(said || String(error));
+
+/** Runs the compiler on a tree of files and returns one of its outputs. */
+async function clang(args, tree, output) {
+  let said = "";
+  const decoder = new TextDecoder();
+  const stderr = (chunk) => (said += chunk === null ? "" : decoder.decode(chunk, { stream: true }));
+  try {
+    return (await runClang(["clang++", ...args, "-o", output], tree, { stdout: null, stderr, decodeASCII: false }))[
+      output
+    ];
+  } catch (error) {
+    said ||= String(error);
+    process.exitCode = 1;
+  } finally {
+    if (said.trim() !== "") console.error(said.trimEnd());
+  }
   process.exit(1);
 }
-if (said.trim() !== "") console.error(said.trimEnd());
-const bytes = output["chainrule.wasm"];
+
+mkdirSync(objects, { recursive: true });
+const linked = {};
+let compiled = 0;
+for (const [i, unit] of units.entries()) {
+  const name = unit.replace("/", "-").replace(".cpp", ".o");
+  const path = join(objects, name);
+  const known = `${path}.hash`;
+  if (existsSync(path) && existsSync(known) && readFileSync(known, "utf8") === hashes[i]) {
+    linked[name] = new Uint8Array(readFileSync(path));
+    continue;
+  }
+  linked[name] = await clang([...flags, "-c", unit], files, name);
+  writeFileSync(path, linked[name]);
+  writeFileSync(known, hashes[i]);
+  compiled++;
+}
+const output = await clang([...linkFlags, ...Object.keys(linked)], linked, "chainrule.wasm");
 mkdirSync(target, { recursive: true });
 const fresh = `${module}.${process.pid}`;
-writeFileSync(fresh, bytes);
+writeFileSync(fresh, output);
 renameSync(fresh, module);
 writeFileSync(stamp, hash);
 const took = ((performance.now() - began) / 1000).toFixed(1);
-console.log(`wasm: built with clang ${version} (${(bytes.length / 1024).toFixed(0)} KiB, ${took} s)`);
+console.log(
+  `wasm: built with clang ${version} (${compiled} files, ${(output.length / 1024).toFixed(0)} KiB, ${took} s)`,
+);

@@ -31,192 +31,205 @@ struct Walk {
   }
 };
 
-// An operation: on vectors and scalars of the element type, and on the wide type that joins the blocks.
-struct SumFloat {
-  typedef float T;
-  typedef F V;
-  typedef double Wide;
-  static Wide identity() { return 0; }
-  static ALWAYS_INLINE V both(V a, V b) { return a + b; }
-  static ALWAYS_INLINE T both(T a, T b) { return a + b; }
-  static Wide join(Wide a, Wide b) { return a + b; }
-};
-struct SumInt {
-  typedef uint32_t T;
-  typedef U V;
-  typedef uint32_t Wide;
-  static Wide identity() { return 0; }
-  static ALWAYS_INLINE V both(V a, V b) { return a + b; }
-  static ALWAYS_INLINE T both(T a, T b) { return a + b; }
-  static Wide join(Wide a, Wide b) { return a + b; }
-};
-struct ProdFloat {
-  typedef float T;
-  typedef F V;
-  typedef double Wide;
-  static Wide identity() { return 1; }
-  static ALWAYS_INLINE V both(V a, V b) { return a * b; }
-  static ALWAYS_INLINE T both(T a, T b) { return a * b; }
-  static Wide join(Wide a, Wide b) { return a * b; }
-};
-struct ProdInt {
-  typedef uint32_t T;
-  typedef U V;
-  typedef uint32_t Wide;
-  static Wide identity() { return 1; }
-  static ALWAYS_INLINE V both(V a, V b) { return a * b; }
-  static ALWAYS_INLINE T both(T a, T b) { return a * b; }
-  static Wide join(Wide a, Wide b) { return a * b; }
-};
-struct MaxFloat {
-  typedef float T;
-  typedef F V;
-  typedef float Wide;
-  static Wide identity() { return -__builtin_inff(); }
-  static ALWAYS_INLINE V both(V a, V b) { return larger(a, b); }
-  static ALWAYS_INLINE T both(T a, T b) { return a > b || a != a ? a : b; }
-  static Wide join(Wide a, Wide b) { return both(a, b); }
-};
-struct MinFloat {
-  typedef float T;
-  typedef F V;
-  typedef float Wide;
-  static Wide identity() { return __builtin_inff(); }
-  static ALWAYS_INLINE V both(V a, V b) { return smaller(a, b); }
-  static ALWAYS_INLINE T both(T a, T b) { return a < b || a != a ? a : b; }
-  static Wide join(Wide a, Wide b) { return both(a, b); }
-};
-struct MaxInt {
-  typedef int32_t T;
-  typedef I V;
-  typedef int32_t Wide;
-  static Wide identity() { return INT32_MIN; }
-  static ALWAYS_INLINE V both(V a, V b) { return select(a > b, a, b); }
-  static ALWAYS_INLINE T both(T a, T b) { return a > b ? a : b; }
-  static Wide join(Wide a, Wide b) { return both(a, b); }
-};
-struct MinInt {
-  typedef int32_t T;
-  typedef I V;
-  typedef int32_t Wide;
-  static Wide identity() { return INT32_MAX; }
-  static ALWAYS_INLINE V both(V a, V b) { return select(a < b, a, b); }
-  static ALWAYS_INLINE T both(T a, T b) { return a < b ? a : b; }
-  static Wide join(Wide a, Wide b) { return both(a, b); }
+// What blocks are joined in: float64 for floats, modulo 2^32 for integers.
+union Wide {
+  double real;
+  uint32_t whole;
 };
 
-// One contiguous stretch, four running vectors.
+// An operation on one element type: vectors V and scalars T within a block, wide values across blocks.
+template <class Tt, class Vv>
+struct Typed {
+  typedef Tt T;
+  typedef Vv V;
+};
+struct SumFloat : Typed<float, F> {
+  static constexpr double identity = 0;
+  template <class X>
+  static ALWAYS_INLINE X both(X a, X b) { return a + b; }
+};
+struct SumInt : Typed<uint32_t, U> {
+  static constexpr uint32_t identity = 0;
+  template <class X>
+  static ALWAYS_INLINE X both(X a, X b) { return a + b; }
+};
+struct ProdFloat : Typed<float, F> {
+  static constexpr double identity = 1;
+  template <class X>
+  static ALWAYS_INLINE X both(X a, X b) { return a * b; }
+};
+struct ProdInt : Typed<uint32_t, U> {
+  static constexpr uint32_t identity = 1;
+  template <class X>
+  static ALWAYS_INLINE X both(X a, X b) { return a * b; }
+};
+struct MaxFloat : Typed<float, F> {
+  static constexpr double identity = -__builtin_inf();
+  static ALWAYS_INLINE V both(V a, V b) { return larger(a, b); }
+  template <class X>
+  static ALWAYS_INLINE X both(X a, X b) { return a > b || a != a ? a : b; }
+};
+struct MinFloat : Typed<float, F> {
+  static constexpr double identity = __builtin_inf();
+  static ALWAYS_INLINE V both(V a, V b) { return smaller(a, b); }
+  template <class X>
+  static ALWAYS_INLINE X both(X a, X b) { return a < b || a != a ? a : b; }
+};
+struct MaxInt : Typed<int32_t, I> {
+  static constexpr int32_t identity = INT32_MIN;
+  static ALWAYS_INLINE V both(V a, V b) { return select(a > b, a, b); }
+  template <class X>
+  static ALWAYS_INLINE X both(X a, X b) { return a > b ? a : b; }
+};
+struct MinInt : Typed<int32_t, I> {
+  static constexpr int32_t identity = INT32_MAX;
+  static ALWAYS_INLINE V both(V a, V b) { return select(a < b, a, b); }
+  template <class X>
+  static ALWAYS_INLINE X both(X a, X b) { return a < b ? a : b; }
+};
+
+// The parts of an operation that touch elements; the walks below are compiled once for all of them.
+struct Table {
+  void (*identity)(Wide* total, Index n);
+  void (*stretch)(const uint32_t* x, Index n, Wide* total);
+  void (*columns)(const uint32_t* x, const Walk& rows, Index begin, Index end, Index n, Wide* total);
+  void (*joinAll)(Wide* total, const Wide* more, Index n);
+  void (*finish)(const Wide* total, uint32_t* y, Index n);
+};
+
 template <class Op>
-__attribute__((noinline)) typename Op::Wide stretch(const typename Op::T* x, Index n) {
+struct Reduction {
   typedef typename Op::T T;
   typedef typename Op::V V;
-  T total = static_cast<T>(Op::identity());
-  Index i = 0;
-  if (n >= 4 * W) {
-    V run[4];
-    for (int v = 0; v < 4; v++) run[v] = load<V>(x + v * W);
-    for (i = 4 * W; i + 4 * W <= n; i += 4 * W)
-      for (int v = 0; v < 4; v++) run[v] = Op::both(run[v], load<V>(x + i + v * W));
-    T lanes[W];
-    store(lanes, Op::both(Op::both(run[0], run[1]), Op::both(run[2], run[3])));
-    for (int half = W / 2; half > 0; half /= 2)
-      for (int j = 0; j < half; j++) lanes[j] = Op::both(lanes[j], lanes[j + half]);
-    total = lanes[0];
+  static constexpr bool REAL = T(0.5) != T(0);
+
+  // Joins one element or the result of a block into the wide total.
+  static ALWAYS_INLINE void join(Wide& total, T x) {
+    if constexpr (REAL) total.real = Op::both(total.real, static_cast<double>(x));
+    else total.whole = static_cast<uint32_t>(Op::both(static_cast<T>(total.whole), x));
   }
-  for (; i < n; i++) total = Op::both(total, x[i]);
-  return total;
-}
+  static void identity(Wide* total, Index n) {
+    for (Index i = 0; i < n; i++) {
+      if (REAL) total[i].real = static_cast<double>(Op::identity);
+      else total[i].whole = static_cast<uint32_t>(Op::identity);
+    }
+  }
+  static void joinAll(Wide* total, const Wide* more, Index n) {
+    for (Index i = 0; i < n; i++) {
+      if constexpr (REAL) total[i].real = Op::both(total[i].real, more[i].real);
+      else join(total[i], static_cast<T>(more[i].whole));
+    }
+  }
+  static void finish(const Wide* total, uint32_t* y, Index n) {
+    for (Index i = 0; i < n; i++) {
+      T x = REAL ? static_cast<T>(total[i].real) : static_cast<T>(total[i].whole);
+      __builtin_memcpy(y + i, &x, 4);
+    }
+  }
+
+  // One contiguous stretch, four running vectors.
+  static void stretch(const uint32_t* words, Index n, Wide* total) {
+    const T* x = reinterpret_cast<const T*>(words);
+    Index i = 0;
+    if (n >= 4 * W) {
+      V run[4];
+      for (int v = 0; v < 4; v++) run[v] = load<V>(x + v * W);
+      for (i = 4 * W; i + 4 * W <= n; i += 4 * W)
+        for (int v = 0; v < 4; v++) run[v] = Op::both(run[v], load<V>(x + i + v * W));
+      T lanes[W];
+      store(lanes, Op::both(Op::both(run[0], run[1]), Op::both(run[2], run[3])));
+      for (int half = W / 2; half > 0; half /= 2)
+        for (int j = 0; j < half; j++) lanes[j] = Op::both(lanes[j], lanes[j + half]);
+      join(*total, lanes[0]);
+    }
+    for (; i < n; i++) join(*total, x[i]);
+  }
+
+  // VECTORS · W columns of rows [begin, end), blocks of ROWS rows at a time.
+  template <int VECTORS>
+  static ALWAYS_INLINE void strip(const T* x, const Walk& rows, Index begin, Index end, Wide* total) {
+    for (Index r0 = begin; r0 < end; r0 += ROWS) {
+      Index r1 = least(end, r0 + ROWS);
+      V run[VECTORS];
+      for (int v = 0; v < VECTORS; v++) run[v] = load<V>(x + rows.at(r0) + v * W);
+      for (Index r = r0 + 1; r < r1; r++) {
+        const T* row = x + rows.at(r);
+        for (int v = 0; v < VECTORS; v++) run[v] = Op::both(run[v], load<V>(row + v * W));
+      }
+      T lanes[VECTORS * W];
+      for (int v = 0; v < VECTORS; v++) store(lanes + v * W, run[v]);
+      for (int i = 0; i < VECTORS * W; i++) join(total[i], lanes[i]);
+    }
+  }
+
+  // Columns [0, n) of rows [begin, end).
+  static void columns(const uint32_t* words, const Walk& rows, Index begin, Index end, Index n, Wide* total) {
+    const T* x = reinterpret_cast<const T*>(words);
+    Index j = 0;
+    for (; j + 4 * W <= n; j += 4 * W) strip<4>(x + j, rows, begin, end, total + j);
+    for (; j + W <= n; j += W) strip<1>(x + j, rows, begin, end, total + j);
+    if (j == n) return;
+    for (Index r = begin; r < end; r++)
+      for (Index i = j; i < n; i++) join(total[i], x[rows.at(r) + i]);
+  }
+
+  static constexpr Table table = {identity, stretch, columns, joinAll, finish};
+};
 
 // The last axis is reduced and contiguous. A unit is one span of one row; pieces are fixed runs of units.
-template <class Op>
-void alongRows(const typename Op::T* x, typename Op::T* y, const Walk& kept, const Walk& reduced) {
-  typedef typename Op::Wide Wide;
+void alongRows(const Table& op, const uint32_t* x, uint32_t* y, const Walk& kept, const Walk& reduced) {
   Index run = reduced.dims[reduced.rank - 1], outputs = kept.size(), all = reduced.size();
   Walk outer = reduced;
   outer.rank--;
   Index spans = divideUp(run, SPAN), units = all / run * spans;
-  auto part = [&](Index k, Index begin, Index end) {
-    Wide total = Op::identity();
+  auto part = [&](Index k, Index begin, Index end, Wide* total) {
+    op.identity(total, 1);
     for (Index u = begin; u < end; u++) {
       Index row = u / spans, from = u % spans * SPAN;
-      total = Op::join(total, stretch<Op>(x + k + outer.at(row) + from, least(SPAN, run - from)));
+      op.stretch(x + k + outer.at(row) + from, least(SPAN, run - from), total);
     }
-    return total;
   };
   Index unitsEach = most(1, PIECE / least(run, SPAN)), pieces = divideUp(units, unitsEach);
   if (outputs >= 8 || pieces == 1) {
     Index each = most(1, PIECE / all);
     parallelFor(divideUp(outputs, each), outputs * all / 4, [&](Index chunk) {
       Index end = least(outputs, (chunk + 1) * each);
-      for (Index k = chunk * each; k < end; k++)
-        y[k] = static_cast<typename Op::T>(part(kept.at(k), 0, units));
+      for (Index k = chunk * each; k < end; k++) {
+        Wide total;
+        part(kept.at(k), 0, units, &total);
+        op.finish(&total, y + k, 1);
+      }
     });
     return;
   }
   Wide* partial = scratchOf<Wide>(SHARED, outputs * pieces);
   parallelFor(outputs * pieces, outputs * all / 4, [&](Index i) {
     Index piece = i % pieces;
-    partial[i] = part(kept.at(i / pieces), piece * unitsEach, least(units, (piece + 1) * unitsEach));
+    part(kept.at(i / pieces), piece * unitsEach, least(units, (piece + 1) * unitsEach), partial + i);
   });
   for (Index k = 0; k < outputs; k++) {
-    Wide total = Op::identity();
-    for (Index i = 0; i < pieces; i++) total = Op::join(total, partial[k * pieces + i]);
-    y[k] = static_cast<typename Op::T>(total);
-  }
-}
-
-// Columns [0, n) of rows [begin, end), joined into `total`.
-template <class Op>
-__attribute__((noinline)) void columns(const typename Op::T* x, const Walk& rows, Index begin, Index end, Index n, typename Op::Wide* total) {
-  typedef typename Op::T T;
-  typedef typename Op::V V;
-  Index j = 0;
-  for (; j + W <= n; j += (j + 4 * W <= n ? 4 * W : W)) {
-    int vectors = j + 4 * W <= n ? 4 : 1;
-    for (Index r0 = begin; r0 < end; r0 += ROWS) {
-      Index r1 = least(end, r0 + ROWS);
-      V run[4] = {};
-      for (int v = 0; v < vectors; v++) run[v] = load<V>(x + rows.at(r0) + j + v * W);
-      if (vectors == 4) {
-        for (Index r = r0 + 1; r < r1; r++) {
-          const T* row = x + rows.at(r) + j;
-          for (int v = 0; v < 4; v++) run[v] = Op::both(run[v], load<V>(row + v * W));
-        }
-      } else {
-        for (Index r = r0 + 1; r < r1; r++) run[0] = Op::both(run[0], load<V>(x + rows.at(r) + j));
-      }
-      T lanes[4 * W];
-      for (int v = 0; v < vectors; v++) store(lanes + v * W, run[v]);
-      for (int i = 0; i < vectors * W; i++) total[j + i] = Op::join(total[j + i], lanes[i]);
-    }
-  }
-  if (j == n) return;
-  for (Index r = begin; r < end; r++) {
-    const T* row = x + rows.at(r);
-    for (Index i = j; i < n; i++) total[i] = Op::join(total[i], row[i]);
+    Wide* total = partial + k * pieces;
+    for (Index i = 1; i < pieces; i++) op.joinAll(total, total + i, 1);
+    op.finish(total, y + k, 1);
   }
 }
 
 // The last axis is kept and contiguous: whole rows are joined.
-template <class Op>
-void acrossRows(const typename Op::T* x, typename Op::T* y, const Walk& kept, const Walk& reduced) {
-  typedef typename Op::Wide Wide;
+void acrossRows(const Table& op, const uint32_t* x, uint32_t* y, const Walk& kept, const Walk& reduced) {
   Index n = kept.dims[kept.rank - 1], rows = reduced.size();
   Walk outer = kept;
   outer.rank--;
-  Index outputs = outer.size();
   constexpr Index STRIP = 256;
-  Index strips = divideUp(n, STRIP);
+  Index outputs = outer.size(), strips = divideUp(n, STRIP);
   Index each = most(ROWS, PIECE / least(n, STRIP)), pieces = divideUp(rows, each);
   auto width = [&](Index i) { return least(STRIP, n - i % strips * STRIP); };
   auto gather = [&](Index i, Index piece, Wide* total) {
-    for (Index j = 0; j < width(i); j++) total[j] = Op::identity();
-    const typename Op::T* from = x + outer.at(i / strips) + i % strips * STRIP;
-    columns<Op>(from, reduced, piece * each, least(rows, (piece + 1) * each), width(i), total);
+    op.identity(total, width(i));
+    const uint32_t* from = x + outer.at(i / strips) + i % strips * STRIP;
+    op.columns(from, reduced, piece * each, least(rows, (piece + 1) * each), width(i), total);
   };
   auto finish = [&](Index i, const Wide* total) {
-    typename Op::T* to = y + i / strips * n + i % strips * STRIP;
-    for (Index j = 0; j < width(i); j++) to[j] = static_cast<typename Op::T>(total[j]);
+    op.finish(total, y + i / strips * n + i % strips * STRIP, width(i));
   };
   Index tasks = outputs * strips, work = outputs * rows * n / 4;
   if (pieces == 1) {
@@ -233,14 +246,12 @@ void acrossRows(const typename Op::T* x, typename Op::T* y, const Walk& kept, co
   parallelFor(tasks * pieces, work, [&](Index t) { gather(t / pieces, t % pieces, partial + t * STRIP); });
   for (Index i = 0; i < tasks; i++) {
     Wide* total = partial + i * pieces * STRIP;
-    for (Index piece = 1; piece < pieces; piece++)
-      for (Index j = 0; j < width(i); j++) total[j] = Op::join(total[j], total[piece * STRIP + j]);
+    for (Index piece = 1; piece < pieces; piece++) op.joinAll(total, total + piece * STRIP, width(i));
     finish(i, total);
   }
 }
 
-template <class Op>
-void reduceAs(const Call& c) {
+void reduce(const Call& c, const Table& op) {
   const int32_t* p = c.params + 1;
   Walk kept, reduced;
   Walk* walks[] = {&kept, &reduced};
@@ -254,27 +265,34 @@ void reduceAs(const Call& c) {
     }
     p += 2 * walk.rank;
   }
-  auto* x = c.at<typename Op::T>(0);
-  auto* y = c.at<typename Op::T>(1);
+  const uint32_t* x = c.at<uint32_t>(0);
+  uint32_t* y = c.at<uint32_t>(1);
   Index outputs = kept.size();
   if (outputs == 0) return;
   if (reduced.size() == 0) {
-    for (Index i = 0; i < outputs; i++) y[i] = static_cast<typename Op::T>(Op::identity());
-  } else if (reduced.rank > 0 && (kept.rank == 0 || reduced.strides[reduced.rank - 1] == 1)) {
-    alongRows<Op>(x, y, kept, reduced);
+    Wide total;
+    op.identity(&total, 1);
+    for (Index i = 0; i < outputs; i++) op.finish(&total, y + i, 1);
+  } else if (reduced.rank > 0 && reduced.strides[reduced.rank - 1] == 1) {
+    alongRows(op, x, y, kept, reduced);
   } else {
-    acrossRows<Op>(x, y, kept, reduced);
+    acrossRows(op, x, y, kept, reduced);
   }
+}
+
+template <class Real, class Whole>
+void reduceAs(const Call& c) {
+  reduce(c, c.params[0] ? Reduction<Real>::table : Reduction<Whole>::table);
 }
 
 }  // namespace
 
 // Equals sum, max, min, prod of src/engine/ops (layout.ts, reduce.ts).
 // params: float?, kept rank, reduced rank, kept dims, kept strides, reduced dims, reduced strides (merged axes).
-void reduceSum(const Call& c) { c.params[0] ? reduceAs<SumFloat>(c) : reduceAs<SumInt>(c); }
-void reduceMax(const Call& c) { c.params[0] ? reduceAs<MaxFloat>(c) : reduceAs<MaxInt>(c); }
-void reduceMin(const Call& c) { c.params[0] ? reduceAs<MinFloat>(c) : reduceAs<MinInt>(c); }
-void reduceProd(const Call& c) { c.params[0] ? reduceAs<ProdFloat>(c) : reduceAs<ProdInt>(c); }
+void reduceSum(const Call& c) { reduceAs<SumFloat, SumInt>(c); }
+void reduceMax(const Call& c) { reduceAs<MaxFloat, MaxInt>(c); }
+void reduceMin(const Call& c) { reduceAs<MinFloat, MinInt>(c); }
+void reduceProd(const Call& c) { reduceAs<ProdFloat, ProdInt>(c); }
 
 }  // namespace VARIANT
 }  // namespace chainrule

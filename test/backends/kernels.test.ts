@@ -1,0 +1,96 @@
+// Every kernel of the lowering table against the op's float64 meaning, from the op's own samples: native in all its
+// variants and thread counts, and wasm.
+import { describe, expect, it } from "vitest";
+import type { Backend } from "../../src/engine/backend/index.ts";
+import { loweringTable } from "../../src/engine/backend/cpu/kernels/index.ts";
+import { IndexError, type HostArray, type TensorType } from "../../src/engine/core/index.ts";
+import { allOps } from "../../src/engine/ops/index.ts";
+import { trace, type Op, type Program, type Value } from "../../src/engine/program/index.ts";
+import { assertClose, drawSamples } from "../../src/testing/index.ts";
+import { machineBackends, nativeVariant, runOp, variants } from "./one-call.ts";
+
+/** The op's meaning in float64: its evaluation, or that of its decomposition. */
+function meaning(op: Op, types: readonly TensorType[], attrs: never, arrays: readonly Float64Array[]): Float64Array[] {
+  const outputs = op.shape(types, attrs);
+  if (op.evaluate !== undefined) return [...op.evaluate(arrays, attrs, { inputs: types, outputs })];
+  return interpret(trace(types, (values) => op.decompose!(values, attrs)).program, arrays);
+}
+
+function interpret(program: Program, args: readonly Float64Array[]): Float64Array[] {
+  const env = new Map<Value, Float64Array>();
+  program.inputs.forEach((input, i) => env.set(input, args[i]!));
+  for (const { op, inputs, attrs, outputs } of program.equations) {
+    const arrays = inputs.map((input) => env.get(input)!);
+    meaning(op, inputs, attrs, arrays).forEach((result, i) => env.set(outputs[i]!, result));
+  }
+  return program.outputs.map((output) => env.get(output)!);
+}
+
+const covered = allOps.filter((op) => loweringTable.has(op.name));
+
+function compare(backend: Backend, op: Op): HostArray[] {
+  const results = op.samples.flatMap((sample, index) => {
+    const arrays = drawSamples(sample.inputs, index);
+    const types = sample.inputs;
+    const expected = meaning(
+      op,
+      types,
+      sample.attrs,
+      arrays.map(({ data }) => data),
+    );
+    const actual = runOp(backend, op, { ...sample, arrays });
+    if (actual === undefined) {
+      expect(op.decompose, `${op.name} has neither kernel nor decomposition`).toBeDefined();
+      return [];
+    }
+    actual.forEach((array, o) => {
+      const exact = array.dtype !== "float32";
+      const growth = Math.sqrt(op.terms?.(types, sample.attrs) ?? 1);
+      const tolerance = exact ? { rtol: 0, atol: 0 } : { rtol: 1.3e-6 * growth, atol: 1e-5 * growth };
+      assertClose(array.toFlat(), expected[o]!, { ...tolerance, what: `${op.name} sample ${index} output ${o}` });
+    });
+    return actual;
+  });
+  expect(results.length, `${op.name} ran`).toBeGreaterThan(0);
+  return results;
+}
+
+it("the table names only ops that exist", () => {
+  const names = new Set(allOps.map((op) => op.name));
+  expect([...loweringTable.keys()].filter((name) => !names.has(name))).toEqual([]);
+});
+
+describe.each(machineBackends().map(({ label, open }) => [label, open] as const))("%s", (_, open) => {
+  it.each(covered.map((op) => [op.name, op] as const))("%s", (__, op) => {
+    compare(open(), op);
+  });
+
+  const refusing = covered.flatMap((op) =>
+    op.errors.flatMap((sample) => (refusedByShape(op, sample) ? [] : [[op.name, op, sample] as const])),
+  );
+  it.each(refusing)("%s refuses an index out of range", (__, op, sample) => {
+    const arrays = drawSamples(sample.inputs, 0);
+    expect(() => runOp(open(), op, { ...sample, arrays })).toThrow(IndexError);
+    expect(() => runOp(open(), op, { ...sample, arrays })).toThrow(sample.message);
+  });
+});
+
+describe.each(variants)("native %s: the same bits on one thread and three", (variant) => {
+  it.each(covered.map((op) => [op.name, op] as const))("%s", (_, op) => {
+    const one = nativeVariant(variant, 1);
+    if (one === undefined) return;
+    const serial = compare(one, op);
+    const parallel = compare(nativeVariant(variant, 3)!, op);
+    expect(serial.every((array, i) => array.equals(parallel[i]!))).toBe(true);
+  });
+});
+
+// Whether a refused case is refused by its types alone, before any number is looked at.
+function refusedByShape(op: Op, { inputs, attrs }: { inputs: readonly TensorType[]; attrs: never }): boolean {
+  try {
+    op.shape(inputs, attrs);
+    return false;
+  } catch {
+    return true;
+  }
+}
