@@ -17,7 +17,7 @@ const SECOND_ORDER_ELEMENTS = 40;
  * refused inputs give the stated error. With a `device`, its results and gradients also equal the reference's.
  *
  * @example
- * checkOp(sin.op);
+ * checkOp(crossEntropyGrad.op);
  */
 export function checkOp<A extends Attrs>(record: OpRecord<A>, options: { readonly device?: Device } = {}): void {
   const op = anyOp(record);
