@@ -39,6 +39,9 @@ function logitsFor(
 
 const clipped = (p: Tensor): Tensor => p.clamp(PROBABILITY_EPSILON, 1 - PROBABILITY_EPSILON);
 
+// Divided by its sum; rows of zeros (a dead ReLU) stay zeros instead of becoming NaN.
+const normalized = (p: Tensor): Tensor => p.div(p.sum({ axis: -1, keepDims: true }).maximum(PROBABILITY_EPSILON));
+
 /**
  * Cross-entropy of integer labels: `−ln p[label]`. yTrue: [batch, …] or [batch, …, 1] whole numbers in [0, classes);
  * yPred: [batch, …, classes] probabilities, or logits with `fromLogits`. A label out of range is an IndexError.
@@ -98,8 +101,7 @@ export function categoricalCrossentropy(options: CrossEntropyOptions = {}): Loss
       .mul(1 - labelSmoothing)
       .add(labelSmoothing / classes);
     const logits = logitsFor(name, yPred, { fromLogits, kind: "softmax" });
-    const logP =
-      logits === undefined ? log(clipped(yPred.div(yPred.sum({ axis: -1, keepDims: true })))) : logSoftmax(logits);
+    const logP = logits === undefined ? log(clipped(normalized(yPred))) : logSoftmax(logits);
     return meanOverRest(target.mul(logP).sum({ axis: -1 }).neg());
   };
   return { name, perSample, config: { fromLogits, labelSmoothing } };
