@@ -29,7 +29,7 @@ export function checkOp<A extends Attrs>(record: OpRecord<A>, options: { readonl
   op.errors.forEach((_, index) => checkRefusal(op, index, options.device ?? deviceOf("reference")));
 }
 
-/** `sample 2: float32[2,3], int32[2] axis=1`. */
+/** `gather, sample 2 (float32[2,3], int32[2])`. */
 export function describeSample(op: Op, index: number): string {
   const { inputs } = op.samples[index]!;
   return `${op.name}, sample ${index} (${inputs.map(formatType).join(", ")})`;

@@ -1,7 +1,7 @@
 // scan and checkpoint as programs: what is stacked, what is computed once, what is computed again.
 import { describe, expect, test } from "vitest";
 import { formatType, HostArray } from "../../src/engine/core/index.ts";
-import { optimize } from "../../src/engine/compile/index.ts";
+import { compile, optimize } from "../../src/engine/compile/index.ts";
 import * as ops from "../../src/engine/ops/index.ts";
 import { trace, type Program, type Value } from "../../src/engine/program/index.ts";
 import { device } from "../../src/engine/runtime/index.ts";
@@ -139,6 +139,24 @@ describe("checkpoint", () => {
     const inputs = drawSamples(types, 0);
     const [a, b] = [plain, remade].map((program) => runner(valueAndGrad(program, [0, 1]), reference)(inputs));
     expect(b!.map((array) => array.toFlat())).toEqual(a!.map((array) => array.toFlat()));
+  });
+
+  test("sixteen layers in four checkpoints need half the memory", () => {
+    const deep = [float([8, 8]), float([64, 8])];
+    const four = (w: Value, x: Value): Value => {
+      for (let i = 0; i < 4; i++) x = ops.tanh(ops.matmul(x, w));
+      return x;
+    };
+    const arena = (block: (w: Value, x: Value) => Value): number => {
+      const { program } = trace(deep, ([w, x]) => {
+        for (let i = 0; i < 4; i++) x = block(w!, x!);
+        return [ops.sum(x!)];
+      });
+      return compile(valueAndGrad(program, [0]), device("wasm").backend).arenaBytes;
+    };
+    const plain = arena(four);
+    const again = arena((w, x) => ops.checkpoint(([y]) => [four(w, y!)], [x])[0]!);
+    expect(again).toBeLessThan(plain / 2);
   });
 
   test("values from outside take part in the gradient", () => {
