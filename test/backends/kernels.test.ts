@@ -5,26 +5,9 @@ import type { Backend } from "../../src/engine/backend/index.ts";
 import { loweringTable } from "../../src/engine/backend/cpu/kernels/index.ts";
 import { IndexError, type HostArray, type TensorType } from "../../src/engine/core/index.ts";
 import { allOps } from "../../src/engine/ops/index.ts";
-import { trace, type Op, type Program, type Value } from "../../src/engine/program/index.ts";
+import type { Op } from "../../src/engine/program/index.ts";
 import { assertClose, drawSamples } from "../../src/testing/index.ts";
-import { machineBackends, nativeVariant, runOp, variants } from "./one-call.ts";
-
-/** The op's meaning in float64: its evaluation, or that of its decomposition. */
-function meaning(op: Op, types: readonly TensorType[], attrs: never, arrays: readonly Float64Array[]): Float64Array[] {
-  const outputs = op.shape(types, attrs);
-  if (op.evaluate !== undefined) return [...op.evaluate(arrays, attrs, { inputs: types, outputs })];
-  return interpret(trace(types, (values) => op.decompose!(values, attrs)).program, arrays);
-}
-
-function interpret(program: Program, args: readonly Float64Array[]): Float64Array[] {
-  const env = new Map<Value, Float64Array>();
-  program.inputs.forEach((input, i) => env.set(input, args[i]!));
-  for (const { op, inputs, attrs, outputs } of program.equations) {
-    const arrays = inputs.map((input) => env.get(input)!);
-    meaning(op, inputs, attrs, arrays).forEach((result, i) => env.set(outputs[i]!, result));
-  }
-  return program.outputs.map((output) => env.get(output)!);
-}
+import { machineBackends, meaning, nativeVariant, runOp, tolerance, variants } from "./one-call.ts";
 
 const covered = allOps.filter((op) => loweringTable.has(op.name));
 
@@ -44,10 +27,8 @@ function compare(backend: Backend, op: Op): HostArray[] {
       return [];
     }
     actual.forEach((array, o) => {
-      const exact = array.dtype !== "float32";
-      const growth = Math.sqrt(op.terms?.(types, sample.attrs) ?? 1);
-      const tolerance = exact ? { rtol: 0, atol: 0 } : { rtol: 1.3e-6 * growth, atol: 1e-5 * growth };
-      assertClose(array.toFlat(), expected[o]!, { ...tolerance, what: `${op.name} sample ${index} output ${o}` });
+      const allowed = tolerance(op, types, { attrs: sample.attrs, dtype: array.dtype });
+      assertClose(array.toFlat(), expected[o]!, { ...allowed, what: `${op.name} sample ${index} output ${o}` });
     });
     return actual;
   });

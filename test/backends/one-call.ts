@@ -1,5 +1,5 @@
 // Running one kernel at a time on the machine backends, on plans made by hand: every operand is an external slot.
-import { HostArray, type TensorType } from "../../src/engine/core/index.ts";
+import { HostArray, type StorageDType, type TensorType } from "../../src/engine/core/index.ts";
 import {
   createNative,
   createWasm,
@@ -8,7 +8,8 @@ import {
   type Memory,
 } from "../../src/engine/backend/index.ts";
 import { Plan, type PlanBuffer, type PlanStep } from "../../src/engine/plan/index.ts";
-import type { Op } from "../../src/engine/program/index.ts";
+import { trace, type Op, type Program, type Value } from "../../src/engine/program/index.ts";
+import type { Tolerance } from "../../src/testing/index.ts";
 
 /** Variants of the native kernels, for whatever processor. */
 export const variants = ["avx512", "avx2", "baseline"] as const;
@@ -121,4 +122,37 @@ export function runOp(
   const result = backend.read(memory, outputs[0]!);
   backend.free(memory);
   return [result];
+}
+
+/** The op's meaning in float64: its evaluation, or that of its decomposition. */
+export function meaning(
+  op: Op,
+  types: readonly TensorType[],
+  attrs: never,
+  arrays: readonly Float64Array[],
+): Float64Array[] {
+  const outputs = op.shape(types, attrs);
+  if (op.evaluate !== undefined) return [...op.evaluate(arrays, attrs, { inputs: types, outputs })];
+  return interpret(trace(types, (values) => op.decompose!(values, attrs)).program, arrays);
+}
+
+function interpret(program: Program, args: readonly Float64Array[]): Float64Array[] {
+  const env = new Map<Value, Float64Array>();
+  program.inputs.forEach((input, i) => env.set(input, args[i]!));
+  for (const { op, inputs, attrs, outputs } of program.equations) {
+    const arrays = inputs.map((input) => env.get(input)!);
+    meaning(op, inputs, attrs, arrays).forEach((result, i) => env.set(outputs[i]!, result));
+  }
+  return program.outputs.map((output) => env.get(output)!);
+}
+
+/** How far float32 may be from float64: growing with the root of the number of terms; integers are exact. */
+export function tolerance(
+  op: Op,
+  types: readonly TensorType[],
+  { attrs, dtype }: { readonly attrs: object; readonly dtype: StorageDType },
+): Tolerance {
+  if (dtype !== "float32") return { rtol: 0, atol: 0 };
+  const growth = Math.sqrt(op.terms?.(types, attrs as never) ?? 1);
+  return { rtol: 1.3e-6 * growth, atol: 1e-5 * growth };
 }
