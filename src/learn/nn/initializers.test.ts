@@ -1,16 +1,14 @@
 // Initializers: variances and bounds by Keras's fans, orthogonality, the same numbers from the same key.
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { jit, matmul, random, setDefaultDevice, type Tensor } from "../../engine/tensor/index.ts";
 import * as initializers from "./initializers.ts";
 import { fans, initializerNames, resolveInitializer } from "./initializers.ts";
 import { specOf, type Spec } from "./named.ts";
 
-beforeAll(() => {
-  setDefaultDevice("reference");
-});
+setDefaultDevice("reference");
 
 const key = (seed: number = 0): Tensor => random.key(seed);
-const flat = (x: Tensor): number[] => x.host().toFlat() as number[];
+const flat = (x: Tensor): number[] => [...x.host().toFlat()];
 
 function moments(values: readonly number[]): { mean: number; variance: number; largest: number } {
   const mean = values.reduce((a, b) => a + b, 0) / values.length;

@@ -1,5 +1,5 @@
 // Losses: closed forms, extreme logits, shapes that fit and shapes that do not, names.
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import fc from "fast-check";
 import { IndexError } from "../../engine/core/index.ts";
 import {
@@ -21,9 +21,7 @@ import { lossNames, lossSpec, resolveLoss } from "./losses.ts";
 import { logitsOf } from "./logits.ts";
 import { timeDistributed } from "./wrappers.ts";
 
-beforeAll(() => {
-  setDefaultDevice("reference");
-});
+setDefaultDevice("reference");
 
 // −0 is 0 here.
 const one = (x: Tensor): number[] => [...x.host().toFlat()].map((v) => v + 0);
@@ -168,7 +166,7 @@ describe("cross-entropy", () => {
 });
 
 describe("logitsOf", () => {
-  const x = tensor([[1, 2, 3]], { device: "reference" });
+  const x = tensor([[1, 2, 3]]);
   it("knows them behind activations and layers, until another operation", () => {
     const layer = dense(3, { activation: "softmax" }).init(0, x);
     expect(logitsOf(layer.call(x))?.kind).toBe("softmax");

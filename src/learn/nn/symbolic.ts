@@ -77,7 +77,7 @@ const BATCH = 2;
 /** Calls a module on symbolic tensors: its parameters are declared and the shapes of its results known. */
 export function connect<I, O>(module: Module<I, O>, at: SymbolicInput): SymbolicOf<O> {
   const single = at instanceof SymbolicTensor;
-  const inputs = single ? [at] : [...at];
+  const inputs = Array.isArray(at) ? (at as readonly SymbolicTensor[]) : [at as SymbolicTensor];
   for (const one of inputs) {
     if (!(one instanceof SymbolicTensor)) {
       throw new ArgumentError("apply", `takes symbolic tensors: received ${String(one)}`, {
