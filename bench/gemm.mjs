@@ -24,7 +24,8 @@ function time(kernel, sizes, params) {
   const plan = addon.load(Int32Array.from(words), 0, sizes.length, 0);
   const slots = Float64Array.from(addresses);
   const runs = [];
-  for (let began = performance.now(); performance.now() - began < 400 || runs.length < 5;) {
+  const began = performance.now();
+  while (performance.now() - began < 400 || runs.length < 5) {
     const start = performance.now();
     addon.run(plan, slots);
     runs.push(performance.now() - start);

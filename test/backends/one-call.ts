@@ -1,5 +1,5 @@
 // Running one kernel at a time on the machine backends, on plans made by hand: every operand is an external slot.
-import { HostArray, type StorageDType, type TensorType } from "../../src/engine/core/index.ts";
+import type { HostArray, StorageDType, TensorType } from "../../src/engine/core/index.ts";
 import {
   createNative,
   createWasm,

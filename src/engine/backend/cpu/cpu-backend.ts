@@ -1,6 +1,6 @@
 // The backend over a driver: memory by size classes, conversion of host arrays, lowering by table, plans as streams.
 import { ArgumentError, BackendError, formatType, HostArray, IndexError, type TensorType } from "../../core/index.ts";
-import { bufferBytes, encodePlan, forEachCall, type Plan } from "../../plan/index.ts";
+import { bufferBytes, elementBytes, encodePlan, forEachCall, type Plan } from "../../plan/index.ts";
 import type { Backend, LoadedPlan, LowerContext, Lowered, Memory } from "../backend.ts";
 import { writeArray } from "./convert.ts";
 import type { Driver, DriverPlan, Failure } from "./driver.ts";
@@ -105,7 +105,7 @@ export class CpuBackend implements Backend {
   }
 
   write(memory: Memory, type: TensorType, array: HostArray): void {
-    if (array.size * (bufferBytes({ dtype: type.dtype, shape: [1] }) as number) !== memory.bytes)
+    if (array.size * elementBytes(type.dtype) !== memory.bytes)
       throw new ArgumentError("write", `the memory holds ${formatType(type)}: received ${array.toString()}`);
     writeArray(this.#driver, this.#address(memory), type.dtype, array);
   }

@@ -5,26 +5,18 @@ import { CpuBackend } from "../cpu/cpu-backend.ts";
 import type { Driver, DriverPlan, Failure } from "../cpu/driver.ts";
 import { readWasm } from "../cpu/locate.ts";
 
-// The part of the WebAssembly interface used here; neither ES nor Node types declare it.
-declare namespace WebAssembly {
-  interface Memory {
-    readonly buffer: ArrayBuffer;
-  }
-  class Module {
-    constructor(bytes: Uint8Array<ArrayBuffer>);
-  }
-  class Instance {
-    constructor(module: Module);
-    readonly exports: object;
-  }
-}
-
 /** A compiled WebAssembly module, as `WebAssembly.compile(bytes)` gives it. */
 export type CompiledModule = object;
 
+// The part of the WebAssembly interface used here; neither the ES nor the Node types declare it.
+interface WebAssemblyInterface {
+  readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => CompiledModule;
+  readonly Instance: new (module: CompiledModule) => { readonly exports: object };
+}
+
 // Exports of native/wasm.cpp. Addresses are i32, so they come back signed.
 interface Exports {
-  readonly memory: WebAssembly.Memory;
+  readonly memory: { readonly buffer: ArrayBuffer };
   alloc(bytes: number): number;
   free(address: number): void;
   load(words: number, count: number, arena: number, slots: number): number;
@@ -49,8 +41,9 @@ export function loadWasm(given?: Uint8Array<ArrayBuffer> | CompiledModule): Driv
   const source = given ?? readWasm();
   let exports: Exports;
   try {
-    const compiled = source instanceof Uint8Array ? new WebAssembly.Module(source as Uint8Array<ArrayBuffer>) : source;
-    exports = new WebAssembly.Instance(compiled).exports as Exports;
+    const { Module, Instance } = (globalThis as unknown as { WebAssembly: WebAssemblyInterface }).WebAssembly;
+    const compiled = source instanceof Uint8Array ? new Module(source as Uint8Array<ArrayBuffer>) : source;
+    exports = new Instance(compiled).exports as Exports;
   } catch (cause) {
     throw new BackendError("wasm", "the module does not compile: this engine lacks WebAssembly SIMD", { cause });
   }
