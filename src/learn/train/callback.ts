@@ -34,6 +34,8 @@ export interface Callback {
   onBatchBegin?(batch: number, run: TrainRun): void | Promise<void>;
   /** `logs` holds running values of the epoch, computed when read. */
   onBatchEnd?(batch: number, logs: Logs, run: TrainRun): void | Promise<void>;
+  /** Told of lines for people; without any listener they go to stderr. */
+  onNote?(line: string): void;
   save?(): CallbackMemory;
   load?(memory: CallbackMemory): void;
 }
@@ -79,6 +81,8 @@ export interface TrainRun {
   readonly batchSize: number;
   readonly batchesPerEpoch: number;
   readonly history: History;
+  /** The loss of the newest batch alone; NaN before the first one. */
+  readonly batchLoss: number;
   /** The learning rate of the next step. Set it to change it; refused where a schedule says it. */
   learningRate: number;
   /** Ends the run after the present batch (from `onBatchEnd`) or epoch. */

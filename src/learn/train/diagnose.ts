@@ -1,6 +1,7 @@
 // Diagnosis of a step that was not finite: the same step again, one operation after the other, until the first bad number.
 import { ChainruleError } from "../../engine/core/index.ts";
-import { flattenTensors, random, Tensor, valueAndGrad } from "../../engine/tensor/index.ts";
+import type { Tensor } from "../../engine/tensor/index.ts";
+import { flattenTensors, random, valueAndGrad } from "../../engine/tensor/index.ts";
 import { Context } from "../nn/index.ts";
 import type { TensorMap } from "../optim/index.ts";
 import type { StepBatch } from "./objective.ts";
@@ -53,7 +54,7 @@ export async function diagnose(step: TrainStep, state: TrainState, batch: StepBa
 }
 
 function firstBad(tree: unknown): string | undefined {
-  for (const x of flattenTensors(tree as Tensor).tensors) {
+  for (const x of flattenTensors(tree).tensors) {
     if (x.dtype !== "float32") continue;
     const { data } = x.host();
     for (const value of data) if (!Number.isFinite(Number(value))) return String(value);

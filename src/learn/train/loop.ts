@@ -77,6 +77,7 @@ class Loop implements TrainRun {
   readonly history: History;
   stopped: string | undefined;
   onNonFinite: "throw" | "stop" = "throw";
+  batchLoss: number = NaN;
   #logs: Logs = {};
 
   constructor(options: TrainOptions) {
@@ -142,7 +143,9 @@ class Loop implements TrainRun {
     this.stopped ??= reason;
   }
   note(line: string): void {
-    process.stderr.write(`${line}\n`);
+    const listeners = this.#callbacks.filter(({ onNote }) => onNote !== undefined);
+    for (const listener of listeners) listener.onNote!(line);
+    if (listeners.length === 0) process.stderr.write(`${line}\n`);
   }
   snapshot(): Snapshot {
     const saved = this.#callbacks.flatMap(({ name, save }, i) =>
@@ -255,9 +258,10 @@ class Loop implements TrainRun {
   }
 
   #measure(host: HostBatch, outputs: StepOutputs, count: number): void {
+    this.batchLoss = readOnce(outputs.loss);
     this.#options.measures.update({
       count,
-      loss: readOnce(outputs.loss),
+      loss: this.batchLoss,
       parts: outputs.parts.map(readOnce),
       y: host.y,
       predictions: outputs.predictions.map((x) => {

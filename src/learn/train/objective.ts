@@ -53,7 +53,7 @@ export function makeObjective(losses: readonly Loss[], options: ObjectiveOptions
       return reduce(weighted(each, weight), reduction);
     });
     const scaled = parts.map((part, o) => (lossWeights === undefined ? part : part.mul(lossWeights[o]!)));
-    return { loss: scaled.reduce((a, b) => a.add(b)), parts };
+    return { loss: scaled.reduce((a, b) => a.add(b)), parts: parts.length === 1 ? [] : parts };
   };
 }
 

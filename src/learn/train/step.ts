@@ -20,7 +20,7 @@ import type { Carried, TrainState } from "./state.ts";
 export interface StepOutputs {
   /** The number that was minimized on this batch, penalties included; scalar. */
   readonly loss: Tensor;
-  /** Loss of each output, without weights of outputs and penalties. */
+  /** Loss of each output, without weights of outputs and penalties; empty for a single output. */
   readonly parts: readonly Tensor[];
   /** Whether loss and gradients were finite. If not, the state is the one before the step. */
   readonly finite: Tensor;
@@ -79,7 +79,7 @@ export function makeStep(module: Module<never, unknown>, options: StepOptions): 
         step: carried.step.add(1),
         params: applyUpdates(carried.params, updates),
         states: extra.states,
-        optState: optState as Carried["optState"],
+        optState: optState,
       };
       const finite = allFinite(loss, gradients);
       const outputs = { loss, parts: extra.parts, finite, predictions: predictions ? extra.predictions : [] };
@@ -87,7 +87,10 @@ export function makeStep(module: Module<never, unknown>, options: StepOptions): 
     },
     { donate: [0] },
   );
-  const split = ({ frozen, key, position: _, ...carried }: TrainState): [Carried, Fixed] => [carried, { frozen, key }];
+  const split = ({ step, params, states, optState, frozen, key }: TrainState): [Carried, Fixed] => [
+    { step, params, states, optState },
+    { frozen, key },
+  ];
   const merge = (
     state: TrainState,
     [carried, outputs]: readonly [Carried, StepOutputs],
@@ -146,10 +149,10 @@ function allFinite(loss: Tensor, gradients: TensorMap): Tensor {
 function select(condition: Tensor, yes: TensorTree, no: TensorTree): TensorTree {
   const a = yes as { readonly [key: string]: TensorTree };
   const b = no as { readonly [key: string]: TensorTree };
+  if (yes === no) return no;
   if (isTensor(yes)) return where(condition, yes, no as Tensor);
-  if (Array.isArray(yes))
-    return yes.map((child, i) => select(condition, child as TensorTree, (no as TensorTree[])[i]!));
-  return Object.fromEntries(Object.keys(a).map((key) => [key, select(condition, a[key]!, b[key]!)]));
+  if (Array.isArray(yes)) return yes.map((child, i) => select(condition, child as TensorTree, (no as TensorTree[])[i]));
+  return Object.fromEntries(Object.keys(a).map((key) => [key, select(condition, a[key], b[key])]));
 }
 
 function isTensor(x: unknown): x is Tensor {

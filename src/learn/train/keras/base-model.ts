@@ -1,7 +1,8 @@
 // What Sequential and Model share: compile, fit, evaluate, predict, weights. A thin surface on the one training loop.
-import { ArgumentError, HostArray, type TensorType } from "../../../engine/core/index.ts";
+import type { HostArray } from "../../../engine/core/index.ts";
+import { ArgumentError, type TensorType } from "../../../engine/core/index.ts";
 import { jit, tensor, type Tensor } from "../../../engine/tensor/index.ts";
-import { sampler, type Dataset } from "../../../data/index.ts";
+import type { Dataset, JsonValue } from "../../../data/index.ts";
 import { Layer } from "../../nn/index.ts";
 import type { TensorMap } from "../../optim/index.ts";
 import type { History, Logs } from "../callback.ts";
@@ -10,7 +11,7 @@ import { createState, resplit, valuesOf, type TrainState } from "../state.ts";
 import { makeEvaluate, makePredict, makeStep, type EvaluateStep, type PredictStep, type TrainStep } from "../step.ts";
 import { compileFor, labelsOf, type Compiled, type CompileOptions } from "./compiled.ts";
 import { fitCallbacks, type EvaluateOptions, type FitOptions, type PredictOptions } from "./fit-options.ts";
-import type { ArraysInput } from "./inputs.ts";
+import { guessArrays, type ArraysInput } from "./inputs.ts";
 import {
   adaptDataset,
   datasetOf,
@@ -21,6 +22,9 @@ import {
   type Port,
   type Ports,
 } from "./prepare.ts";
+import { measureOn, predictOn, prefixed } from "./evaluate.ts";
+import { modelConfig, modelFiles, writeModel } from "./model-config.ts";
+import { formatSummary, summarize, type ModelSummary } from "./summary.ts";
 
 /** What a model computes from: one Tensor, or one for each input. */
 export type ModelInput = Tensor | readonly Tensor[];
@@ -90,12 +94,8 @@ export abstract class BaseModel<I extends ModelInput = ModelInput, O extends Mod
         optimizer: compiled.optimizer,
         predictions: measures.usesPredictions,
       });
-      const checkpoints = await fitCallbacks(this, options);
-      const parameters = new Map(this.parameters().map(({ path, parameter }) => [path, parameter]));
-      const bind = (state: TrainState): void => {
-        this.#state = state;
-        for (const [path, value] of Object.entries(valuesOf(state))) parameters.get(path)!.value = value;
-      };
+      const checkpoints = await fitCallbacks(options, { state: this.#state!, config: this.#savedConfig() });
+      const bind = this.#binder();
       bind(checkpoints.resume?.state ?? this.#state!);
       const { history } = await train({
         step: this.#step,
@@ -160,20 +160,12 @@ export abstract class BaseModel<I extends ModelInput = ModelInput, O extends Mod
     return this.#exclusively("predict", async () => {
       const inputs = this.#portsFor(x).inputs;
       const arrays = inputArrays("predict", x, inputs);
-      const values = this.#values();
       this.#predict ??= makePredict(this);
-      const { batchSize = 32 } = options;
-      const n = arrays[0]!.shape[0]!;
-      const pieces: HostArray[][] = [];
-      for (let start = 0; start < n; start += batchSize) {
-        const tensors = arrays.map((array, i) =>
-          tensor(array.rows(start, Math.min(start + batchSize, n)), { dtype: inputs[i]!.dtype }),
-        );
-        const outputs = await this.#predict.run(values, tensors.length === 1 ? tensors[0]! : tensors);
-        pieces.push(outputs.map((output) => output.host()));
-        for (const one of [...tensors, ...outputs]) one.dispose();
-      }
-      const joined = pieces[0]!.map((_, o) => joinRows(pieces.map((piece) => piece[o]!)));
+      const joined = await predictOn(this.#predict, arrays, {
+        values: this.#values(),
+        ports: inputs,
+        batchSize: options.batchSize ?? 32,
+      });
       return joined.length === 1 ? joined[0]! : joined;
     });
   }
@@ -197,6 +189,36 @@ export abstract class BaseModel<I extends ModelInput = ModelInput, O extends Mod
       own.get(path)!.value = tensor(array, { dtype: own.get(path)!.dtype });
   }
 
+  /** Prints the layers with shapes and parameters, the memory and the arithmetic of the model; returns the same as data. */
+  summary(options: { readonly print?: (text: string) => void } = {}): ModelSummary {
+    const inputs = this.#types();
+    this.#predict ??= makePredict(this);
+    const summary = summarize(this, {
+      inputs: inputs.map(({ dtype, shape }) => ({ dtype, shape: [2, ...shape.slice(1)] })),
+      single: inputs.length === 1,
+      predict: this.#predict,
+      optimizer: this.#compiled?.optimizer,
+    });
+    (options.print ?? console.log)(formatSummary(summary));
+    return summary;
+  }
+
+  /**
+   * Saves the model into a folder: config.json, model.safetensors, and once it was trained the state of the optimizer.
+   * `compile: false` leaves out optimizer, loss and metrics. Throws ArgumentError for functions of your own.
+   */
+  async save(folder: string, { compile = true }: { readonly compile?: boolean } = {}): Promise<void> {
+    const config = modelConfig(this, compile ? this.#compiled : undefined);
+    await writeModel(folder, modelFiles(this, config, this.getWeights()));
+  }
+
+  /** Puts a state of training in place of the present one; `read` is given a state built like this model's. */
+  restore(read: (like: TrainState) => TrainState): void {
+    const compiled = this.#needCompiled("restore");
+    this.#prepareState(compiled);
+    this.#binder()(read(this.#state!));
+  }
+
   // ── inside ─────────────────────────────────────────────────────────────────
 
   async #exclusively<T>(what: string, fn: () => Promise<T>): Promise<T> {
@@ -207,6 +229,25 @@ export abstract class BaseModel<I extends ModelInput = ModelInput, O extends Mod
       return await fn();
     } finally {
       this.#busy = false;
+    }
+  }
+
+  // Parameters always have the values of the newest state: the ones before are used up by the step.
+  #binder(): (state: TrainState) => void {
+    const parameters = new Map(this.parameters().map(({ path, parameter }) => [path, parameter]));
+    return (state) => {
+      this.#state = state;
+      for (const [path, value] of Object.entries(valuesOf(state))) parameters.get(path)!.value = value;
+    };
+  }
+
+  // For run folders and checkpoints: a model with functions of its own is saved by its weights, and the reason is written down.
+  #savedConfig(): JsonValue {
+    try {
+      return modelConfig(this, this.#compiled) as unknown as JsonValue;
+    } catch (error) {
+      if (!(error instanceof ArgumentError)) throw error;
+      return { unsaved: `${error.where}: ${error.problem}` };
     }
   }
 
@@ -252,7 +293,7 @@ export abstract class BaseModel<I extends ModelInput = ModelInput, O extends Mod
   }
 
   #portsFor(x: ArraysInput): Ports {
-    const inputs = this.ports(guess(x)).inputs;
+    const inputs = this.ports(guessArrays(x)).inputs;
     return this.#withLosses({ inputs, outputs: this.ports().outputs });
   }
 
@@ -280,6 +321,14 @@ export abstract class BaseModel<I extends ModelInput = ModelInput, O extends Mod
     return { data: datasetOf(what, { x, y, ports }, options), ports };
   }
 
+  #measure(
+    data: Dataset<HostBatch>,
+    options: { values: TensorMap; ports: Ports; batchSize: number; compiled: Compiled },
+  ): Promise<Logs> {
+    this.#evaluate ??= makeEvaluate(this, options.compiled.objective);
+    return measureOn(this.#evaluate, data, { ...options, measures: options.compiled.measures() });
+  }
+
   async #trainingData(
     x: ArraysInput | Dataset<HostBatch>,
     y: ArraysInput | undefined,
@@ -302,57 +351,4 @@ export abstract class BaseModel<I extends ModelInput = ModelInput, O extends Mod
     const [rest, held] = splitEnd("fit", data as ReturnType<typeof datasetOf>, validationSplit);
     return { data: rest, held, ports };
   }
-
-  async #measure(
-    data: Dataset<HostBatch>,
-    { values, ports, batchSize, compiled }: { values: TensorMap; ports: Ports; batchSize: number; compiled: Compiled },
-  ): Promise<Logs> {
-    this.#evaluate ??= makeEvaluate(this, compiled.objective);
-    const measures = compiled.measures();
-    const upload = uploader(ports);
-    const order = sampler(data.length, { batchSize, shuffle: false });
-    for (let start = 0; start < data.length; start += batchSize) {
-      const indices = order.indices(0, start);
-      const host = await data.batch(indices);
-      const batch = upload(host);
-      const { loss, parts, predictions } = await this.#evaluate.run(values, batch);
-      const read = (x: Tensor): number => x.item();
-      measures.update({
-        count: indices.length,
-        loss: read(loss),
-        parts: parts.map(read),
-        y: host.y,
-        predictions: predictions.map((p) => p.host()),
-        weights: host.weights,
-      });
-      for (const one of [loss, ...parts, ...predictions, ...[batch.x].flat(), ...batch.y, ...(batch.weights ?? [])])
-        (one as Tensor).dispose();
-    }
-    return measures.result();
-  }
-}
-
-// For models that do not know their input: arrays as they are, to read the shape of a sample from.
-function guess(x: ArraysInput): HostArray[] | undefined {
-  if (x instanceof HostArray) return [x];
-  if (ArrayBuffer.isView(x)) return [HostArray.of(x)];
-  if (Array.isArray(x)) return x.length > 0 ? [HostArray.from(x.slice(0, 1) as never, "float64")] : undefined;
-  return typeof x === "object" && x !== null && "host" in x ? [(x as Tensor).host()] : undefined;
-}
-
-function joinRows(pieces: readonly HostArray[]): HostArray {
-  const first = pieces[0]!;
-  if (pieces.length === 1) return first;
-  const rows = pieces.reduce((n, piece) => n + piece.shape[0]!, 0);
-  const out = new HostArray(first.dtype, [rows, ...first.shape.slice(1)]);
-  let offset = 0;
-  for (const piece of pieces) {
-    (out.data as Float32Array).set(piece.data as Float32Array, offset);
-    offset += piece.size;
-  }
-  return out;
-}
-
-function prefixed(prefix: string, logs: Logs): Logs {
-  return Object.fromEntries(Object.entries(logs).map(([name, value]) => [prefix + name, value]));
 }

@@ -15,11 +15,11 @@ export interface CompileOptions {
   /** A name or a loss; with several outputs one for each. */
   readonly loss: PerOutput<LossLike>;
   /** Factor of each output's loss. */
-  readonly lossWeights?: readonly number[] | { readonly [output: string]: number };
+  readonly lossWeights?: readonly number[] | { readonly [output: string]: number } | undefined;
   /** Names or metrics; with several outputs a list of lists, or an object by name. */
-  readonly metrics?: MetricsOption;
+  readonly metrics?: MetricsOption | undefined;
   /** Metrics that count samples by their weights. */
-  readonly weightedMetrics?: MetricsOption;
+  readonly weightedMetrics?: MetricsOption | undefined;
   /** Seed of weights that are not made yet, of the order of samples and of random layers; default 0: every run is repeatable. */
   readonly seed?: number;
 }
@@ -59,7 +59,7 @@ export function compileFor(outputs: readonly string[], options: CompileOptions):
     });
   if (!Number.isSafeInteger(seed) || seed < 0)
     throw new ArgumentError("compile", `\`seed\` is a whole number ≥ 0: received ${seed}`);
-  const losses = perOutput("loss", outputs, loss as PerOutput<LossLike>).map((one) => resolveLoss(one));
+  const losses = perOutput("loss", outputs, loss).map((one) => resolveLoss(one));
   const weights = lossWeights === undefined ? undefined : perOutput<number>("lossWeights", outputs, lossWeights);
   const plain = metricsPerOutput("metrics", outputs, metrics);
   const weighted = metricsPerOutput("weightedMetrics", outputs, weightedMetrics);
@@ -90,7 +90,7 @@ function perOutput<T>(what: string, outputs: readonly string[], given: PerOutput
     return [...(given as T[])];
   }
   if (isPlainObject(given) && outputs.some((name) => name in given)) {
-    const map = given as { readonly [output: string]: T };
+    const map = given;
     checkNames(what, outputs, map);
     const missing = outputs.filter((name) => !(name in map));
     if (missing.length > 0)

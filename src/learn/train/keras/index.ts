@@ -3,4 +3,8 @@ export * from "./base-model.ts";
 export * from "./compiled.ts";
 export * from "./fit-options.ts";
 export * from "./inputs.ts";
+export * from "./model.ts";
+export * from "./load-model.ts";
+export * from "./model-config.ts";
 export * from "./sequential.ts";
+export * from "./summary.ts";

@@ -36,7 +36,7 @@ export function arraysFor(what: string, given: ArraysInput, slots: readonly Slot
         `the names do not match: missing [${missing.join(", ")}], unexpected [${extra.join(", ")}]`,
       );
     }
-    return slots.map((slot) => toArray(what, (given as { [name: string]: ArrayInput })[slot.name]!, slot));
+    return slots.map((slot) => toArray(what, given[slot.name]!, slot));
   }
   if (slots.length === 1) return [toArray(what, given as ArrayInput, slots[0]!)];
   if (!Array.isArray(given) || given.length !== slots.length) {
@@ -71,6 +71,15 @@ function fromPlain(what: string, given: Nested | TypedArray, { name, sampleShape
   if (given.length === 0) throw new DataError(what, `${name} is empty: there is no sample`);
   // Float64 keeps whole numbers above 2^24 until the dtype of the device is known.
   return HostArray.from(given, "float64");
+}
+
+/** For models that do not know their input yet: one array with the shape of the samples. */
+export function guessArrays(given: ArraysInput): HostArray[] | undefined {
+  if (given instanceof HostArray) return [given];
+  if (given instanceof Tensor) return [given.host()];
+  if (ArrayBuffer.isView(given)) return [HostArray.of(given)];
+  if (!Array.isArray(given) || given.length === 0 || given[0] instanceof HostArray) return undefined;
+  return [HostArray.from(given.slice(0, 1) as Nested, "float64")];
 }
 
 function describe(value: unknown): string {

@@ -123,7 +123,7 @@ export async function adaptDataset(
 
 // A list of one array means that array.
 function unwrap(given: ArraysInput): ArraysInput {
-  return Array.isArray(given) && given.length === 1 && isHostArray(given[0]) ? (given[0] as ArrayInput) : given;
+  return Array.isArray(given) && given.length === 1 && isHostArray(given[0]) ? given[0] : given;
 }
 
 /** The last part of a dataset as validation set, as Keras cuts it: before any shuffling. */

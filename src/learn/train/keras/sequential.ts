@@ -14,7 +14,7 @@ import { BaseModel } from "./base-model.ts";
 import type { Port } from "./prepare.ts";
 
 /** A layer of a Sequential: one Tensor in, one out. */
-export type SequentialLayer = Layer<Tensor, Tensor>;
+export type SequentialLayer = Layer<Tensor>;
 
 /**
  * A model of layers one after the other, with Keras's methods.
@@ -31,8 +31,12 @@ export class Sequential extends BaseModel<Tensor, Tensor> {
   #sampleShape: Shape | undefined;
   #output: TensorType | undefined;
 
-  constructor(layers: readonly SequentialLayer[] = [], options: { readonly name?: string } = {}) {
+  constructor(
+    layers: readonly SequentialLayer[] = [],
+    options: { readonly name?: string; readonly inputShape?: Shape } = {},
+  ) {
     super(options);
+    this.#sampleShape = options.inputShape;
     for (const layer of layers) this.#push(layer);
   }
 
@@ -44,7 +48,7 @@ export class Sequential extends BaseModel<Tensor, Tensor> {
   get config(): JsonObject {
     return {
       layers: this.#layers.map((layer) => layerToJson(layer)),
-      ...(this.#sampleShape === undefined ? {} : { inputShape: this.#sampleShape }),
+      ...(this.#sampleShape === undefined ? {} : { sampleShape: this.#sampleShape }),
     };
   }
 

@@ -1,0 +1,86 @@
+// Model checkpoint: saves the run while it goes on, every so many epochs or steps, and keeps the last and the best.
+import { ArgumentError } from "../../../engine/core/index.ts";
+import type { JsonValue } from "../../../data/index.ts";
+import type { Callback, Logs, TrainRun } from "../callback.ts";
+import { CheckpointStore } from "../checkpoint.ts";
+import { Monitor, type Mode } from "./monitor.ts";
+
+export interface ModelCheckpointOptions {
+  /** Save after every so many epochs; default 1, 0 never. */
+  readonly everyEpochs?: number;
+  /** Save also after every so many steps, in the middle of an epoch; default 0: never. */
+  readonly everySteps?: number;
+  /** How many of the newest stay; default 3. */
+  readonly keepLast?: number;
+  /** The best by this value stays too. */
+  readonly monitor?: string;
+  readonly mode?: Mode;
+  /** Save at the end of an epoch only if the monitored value became better. */
+  readonly saveBestOnly?: boolean;
+  /** The model's configuration, saved beside its weights. */
+  readonly config?: JsonValue;
+}
+
+/**
+ * Saves whole runs into `folder/<step>/`: weights, optimizer, key, place in the data, what was measured so far. A run goes
+ * on from there bit for bit: `fit(x, y, { checkpoint: { folder }, resume: true })`.
+ * When a run is stopped early, or interrupted, its last state is saved too.
+ */
+export function modelCheckpoint(folder: string, options: ModelCheckpointOptions = {}): Callback {
+  const {
+    everyEpochs = 1,
+    everySteps = 0,
+    keepLast,
+    monitor: name,
+    mode = "auto",
+    saveBestOnly = false,
+    config,
+  } = options;
+  for (const [key, value] of Object.entries({ everyEpochs, everySteps })) {
+    if (!Number.isSafeInteger(value) || value < 0)
+      throw new ArgumentError("modelCheckpoint", `\`${key}\` is a whole number ≥ 0: received ${value}`);
+  }
+  if (saveBestOnly && name === undefined)
+    throw new ArgumentError("modelCheckpoint", "`saveBestOnly` needs a value to `monitor`");
+  const monitor = name === undefined ? undefined : new Monitor("modelCheckpoint", { monitor: name, mode });
+  const store = new CheckpointStore(folder, {
+    ...(keepLast === undefined ? {} : { keepLast }),
+    ...(monitor === undefined ? {} : { keepBest: { monitor: monitor.name, mode: monitor.direction } }),
+  });
+  let best: number | undefined;
+  let saved = -1;
+  let resumed = false;
+  const save = async (run: TrainRun, values: Logs = {}): Promise<void> => {
+    await store.save(run.snapshot(), { values, ...(config === undefined ? {} : { config }) });
+    saved = run.step;
+  };
+  return {
+    name: "modelCheckpoint",
+    last: true,
+    onTrainBegin(run) {
+      if (!resumed) best = undefined;
+      resumed = false;
+      saved = run.step;
+    },
+    async onBatchEnd(batch, _, run) {
+      // The last batch of an epoch is followed by the save of the epoch, if there is one.
+      if (batch + 1 === run.batchesPerEpoch && everyEpochs > 0 && (run.epoch + 1) % everyEpochs === 0 && !saveBestOnly)
+        return;
+      if (everySteps > 0 && run.step % everySteps === 0) await save(run);
+    },
+    async onEpochEnd(epoch, logs, run) {
+      const better = monitor === undefined || monitor.better(monitor.read(logs), best);
+      if (better && monitor !== undefined) best = monitor.read(logs);
+      const due = everyEpochs > 0 && (epoch + 1) % everyEpochs === 0;
+      if (saveBestOnly ? better : due || run.stopped !== undefined) await save(run, logs);
+    },
+    async onTrainEnd(_, run) {
+      if (run.stopped !== undefined && run.step !== saved && !saveBestOnly) await save(run);
+    },
+    save: () => ({ values: { best: best ?? null } }),
+    load({ values }) {
+      best = (values as { best: number | null }).best ?? undefined;
+      resumed = true;
+    },
+  };
+}

@@ -1,0 +1,123 @@
+// Run log: the folder of a run: config.json, metrics.jsonl, event files for TensorBoard. What later tools show comes from there.
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { writeFileAtomic, type JsonValue } from "../../data/index.ts";
+import { defaultDevice } from "../../engine/tensor/index.ts";
+import type { Callback, Logs, TrainRun } from "./callback.ts";
+import { EventWriter } from "./tfevents.ts";
+
+/** One line of metrics.jsonl. */
+export interface MetricsLine {
+  readonly kind: "step" | "epoch";
+  readonly step: number;
+  /** Counted from 0. */
+  readonly epoch: number;
+  /** Milliseconds since 1970. */
+  readonly time: number;
+  readonly values: { readonly [name: string]: number | null };
+}
+
+export interface RunLogOptions {
+  /** Log the running values after every so many steps; default 10, 0 never. */
+  readonly everySteps?: number;
+  /** Further entries of config.json. */
+  readonly config?: { readonly [key: string]: JsonValue };
+}
+
+/** Names of the files in a run folder. */
+export const RUN_FILES: {
+  readonly config: string;
+  readonly metrics: string;
+  readonly events: string;
+  readonly checkpoints: string;
+} = {
+  config: "config.json",
+  metrics: "metrics.jsonl",
+  events: "events",
+  checkpoints: "checkpoints",
+};
+
+/**
+ * Writes a run folder. A resumed run goes on in the same files: lines of steps that are done again are taken out first, so
+ * that each step stands there once.
+ *
+ * `values` of steps are those of the step's own batch (`batch_loss`) and running ones of its epoch.
+ */
+export function runLog(folder: string, options: RunLogOptions = {}): Callback {
+  const { everySteps = 10, config = {} } = options;
+  const metrics = join(folder, RUN_FILES.metrics);
+  let events: EventWriter | undefined;
+  const write = (
+    kind: MetricsLine["kind"],
+    { values, run, epoch }: { values: Logs; run: TrainRun; epoch: number },
+  ): void => {
+    const finite = Object.entries(values).map(
+      ([name, value]) => [name, Number.isFinite(value) ? value : null] as const,
+    );
+    const line: MetricsLine = { kind, step: run.step, epoch, time: Date.now(), values: Object.fromEntries(finite) };
+    appendFileSync(metrics, `${JSON.stringify(line)}\n`);
+    events!.scalars(
+      run.step,
+      Object.entries(values).map(([name, value]) => ({ tag: `${kind}/${name}`, value })),
+    );
+  };
+  return {
+    name: "runLog",
+    last: true,
+    async onTrainBegin(run) {
+      mkdirSync(folder, { recursive: true });
+      await cutMetrics(metrics, run.step);
+      events = new EventWriter(join(folder, RUN_FILES.events));
+      const { optimizer } = run.trainStep;
+      const about = {
+        optimizer: optimizer.config as unknown as JsonValue,
+        seed: run.state.position.seed,
+        batchSize: run.batchSize,
+        epochs: run.epochs,
+        parameters: run.module.count(),
+        device: defaultDevice().toString(),
+        node: process.version,
+      };
+      await writeFileAtomic(
+        join(folder, RUN_FILES.config),
+        `${JSON.stringify({ ...about, ...config }, undefined, 2)}\n`,
+      );
+    },
+    onBatchEnd(_, logs, run) {
+      if (everySteps === 0 || run.step % everySteps !== 0) return;
+      write("step", {
+        values: { ...logs, batch_loss: run.batchLoss, learning_rate: run.learningRate },
+        run,
+        epoch: run.epoch,
+      });
+    },
+    onEpochEnd(epoch, logs, run) {
+      write("epoch", { values: { learning_rate: run.learningRate, ...logs }, run, epoch });
+    },
+    onTrainEnd() {
+      events?.close();
+      events = undefined;
+    },
+  };
+}
+
+/** The lines of a run's metrics; a last line that a killed process left half written is passed over. */
+export function readMetrics(folder: string): MetricsLine[] {
+  const path = join(folder, RUN_FILES.metrics);
+  if (!existsSync(path)) return [];
+  const lines = readFileSync(path, "utf8").split("\n");
+  return lines.slice(0, -1).map((line) => JSON.parse(line) as MetricsLine);
+}
+
+// Lines after the step the run goes on from would stand twice.
+async function cutMetrics(path: string, step: number): Promise<void> {
+  if (!existsSync(path)) return;
+  const text = readFileSync(path, "utf8");
+  const kept = text
+    .split("\n")
+    .slice(0, -1)
+    .filter((line) => (JSON.parse(line) as MetricsLine).step <= step)
+    .map((line) => `${line}\n`)
+    .join("");
+  if (kept !== text) await writeFileAtomic(path, kept);
+}
