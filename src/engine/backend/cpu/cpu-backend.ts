@@ -84,6 +84,10 @@ export class CpuBackend implements Backend {
     let address = this.#pool.get(size)?.pop();
     if (address !== undefined) this.#pooled -= size;
     else address = this.#driver.alloc(size);
+    if (address === 0) {
+      this.#freePool();
+      address = this.#driver.alloc(size);
+    }
     if (address === 0) throw new BackendError(this.name, `out of memory: asked for ${size} bytes`);
     if (this.#poison) this.#driver.fill(address, size, POISON);
     return new CpuMemory(bytes, size, address);
@@ -95,13 +99,19 @@ export class CpuBackend implements Backend {
     if (address === 0) return;
     own.address = 0;
     if (this.#pooled + size > MAX_POOLED) {
-      this.#driver.free(address);
+      this.#driver.free(address, size);
       return;
     }
     const list = this.#pool.get(size);
     if (list === undefined) this.#pool.set(size, [address]);
     else list.push(address);
     this.#pooled += size;
+  }
+
+  #freePool(): void {
+    for (const [size, addresses] of this.#pool) for (const address of addresses) this.#driver.free(address, size);
+    this.#pool.clear();
+    this.#pooled = 0;
   }
 
   write(memory: Memory, type: TensorType, array: HostArray): void {
