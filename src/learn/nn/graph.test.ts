@@ -191,6 +191,13 @@ describe("the closed table", () => {
   ];
   it.each(cases)("refuses %s", (_, bad, message) => expect(() => nn.layerFromJson(bad)).toThrow(message));
 
+  it("knows a Sequential inside another model as a stack", () => {
+    const config = { layers: [nn.layerToJson(nn.dense(2))], sampleShape: [3] };
+    const made = nn.layerFromJson({ layer: "Sequential", name: "block", config });
+    expect(made).toBeInstanceOf(nn.Stack);
+    expect(nn.layerToJson(made)).toEqual({ layer: "Sequential", name: "block", config });
+    expect(() => nn.layerFromJson({ layer: "Sequential", config: { layers: 3 } })).toThrow(/has `layers`, a list/);
+  });
   it("holds no functions of your own, and says so when saving", () => {
     const own = nn.dense(1, { activation: (x) => x.mul(2) });
     expect(() => nn.layerToJson(own)).toThrow(/`activation` is a function of your own, which no file can hold/);

@@ -28,6 +28,7 @@ export * from "./registry.ts";
 export * from "./regularizers.ts";
 export * from "./rnn.ts";
 export * from "./shaping.ts";
+export * from "./stack.ts";
 export * from "./symbolic.ts";
 export * from "./weighted.ts";
 export * from "./wrappers.ts";

@@ -17,6 +17,7 @@ import { flag } from "./options.ts";
 import { Recurrent } from "./recurrent.ts";
 import * as rnn from "./rnn.ts";
 import * as shaping from "./shaping.ts";
+import { Stack } from "./stack.ts";
 import { input, type SymbolicTensor } from "./symbolic.ts";
 import { Bidirectional, TimeDistributed } from "./wrappers.ts";
 
@@ -89,6 +90,12 @@ export const layers: { readonly [kind: string]: LayerMaker } = {
   },
   TimeDistributed: ({ layer, ...options }) =>
     new TimeDistributed({ ...options, layer: layerFromJson(layer) as unknown as Layer }),
+  Sequential: ({ layers: list, sampleShape, ...options }) => {
+    if (!Array.isArray(list) || (sampleShape !== undefined && !Array.isArray(sampleShape)))
+      throw new ArgumentError("Sequential", "has `layers`, a list, and perhaps `sampleShape`, a list");
+    const made = (list as readonly Json[]).map(layerFromJson) as unknown as Layer[];
+    return new Stack({ ...options, layers: made, sampleShape: sampleShape as readonly number[] | undefined });
+  },
   Functional: (options) => graphFromJson(options),
 };
 
