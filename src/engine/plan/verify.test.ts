@@ -53,6 +53,11 @@ test("two results of one call in one place are found", () => {
   expect(() => verifyPlan(plan(steps, [arena(0), arena(0)]))).toThrow("sort reads buffer 2");
 });
 
+test("a result across an operand is found", () => {
+  const steps = [call("sin", [0], [2]), call("cos", [2], [3]), call("neg", [3], [1])];
+  expect(() => verifyPlan(plan(steps, [arena(0), arena(0)]))).toThrow("cos writes across buffer 2");
+});
+
 test("memory that is too small is found", () => {
   const steps = [call("sin", [0], [2]), call("neg", [2], [1])];
   expect(() => verifyPlan(plan(steps, [arena(128)]))).toThrow("ends at 192, behind its memory of 128 bytes");
@@ -72,6 +77,7 @@ test("a loop whose second turn would read what the first overwrote is found", ()
     carries: [{ from: 4, to: 3 }],
   });
   // Buffer 2 comes from before the loop, 3 is its carry; the body computes 4 from both.
+  const shared = arena(0);
   const steps = (count: number): PlanStep[] => [
     call("sin", [0], [2]),
     call("copy", [0], [3]),
@@ -79,6 +85,6 @@ test("a loop whose second turn would read what the first overwrote is found", ()
     call("neg", [3], [1]),
   ];
   expect(() => verifyPlan(plan(steps(2), [arena(0), arena(64), arena(128)], 192))).not.toThrow();
-  expect(() => verifyPlan(plan(steps(1), [arena(0), arena(64), arena(0)]))).not.toThrow();
-  expect(() => verifyPlan(plan(steps(2), [arena(0), arena(64), arena(0)]))).toThrow("add reads buffer 2");
+  expect(() => verifyPlan(plan(steps(1), [shared, arena(64), shared]))).not.toThrow();
+  expect(() => verifyPlan(plan(steps(2), [shared, arena(64), shared]))).toThrow("add reads buffer 2");
 });

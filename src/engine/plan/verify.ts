@@ -99,6 +99,14 @@ class Walk {
     for (const id of outputs) this.write(id);
     // Each result must have survived the writing of the others.
     for (const id of outputs) this.read(id, op);
+    // A result may stand where an operand stood, never across one.
+    for (const id of inputs) {
+      const buffer = this.#plan.buffers[id]!;
+      const crossed = (found: number | undefined): boolean =>
+        found !== this.#writes.get(id) && this.#places[found!] !== buffer.place;
+      if (!this.#stretches(buffer).found.some(crossed)) continue;
+      throw new VerifyError("plan", `${op} writes across ${describe(this.#plan, id)}, which it reads`);
+    }
   }
 
   #loop({ count, reads, body, writes, carries }: LoopCall): void {
