@@ -1,5 +1,5 @@
 // The package as it is published, under every Node it promises to run on.
-import { existsSync, copyFileSync } from "node:fs";
+import { copyFileSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { root } from "../architecture/imports.ts";
@@ -32,13 +32,19 @@ beforeAll(() => installPackage(consumer), 120_000);
 describe("the installed package", () => {
   it("types check in a project of its own", async () => {
     copyFileSync(join(root, "test/runtimes/consumer.ts"), join(consumer, "consumer.ts"));
-    const options =
-      "--noEmit --strict --exactOptionalPropertyTypes --target es2023 --module nodenext --skipLibCheck false";
+    const compilerOptions = {
+      target: "es2023",
+      module: "nodenext",
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      skipLibCheck: false,
+      noEmit: true,
+      types: ["node"],
+      typeRoots: [join(root, "node_modules", "@types")],
+    };
+    writeFileSync(join(consumer, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["consumer.ts"] }));
     const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
-    const types = ["--types", "node", "--typeRoots", join(root, "node_modules", "@types")];
-    const { out, err } = await execute(process.execPath, [tsc, ...options.split(" "), ...types, "consumer.ts"], {
-      cwd: consumer,
-    });
+    const { out, err } = await execute(process.execPath, [tsc, "-p", "."], { cwd: consumer });
     expect(out + err).toBe("");
   });
 

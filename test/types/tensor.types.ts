@@ -1,7 +1,7 @@
 // What the types of tensors and their transforms promise. Checked by the compiler, started by types.test.ts.
 import { expectTypeOf } from "vitest";
+import { add } from "chainrule/tensor";
 import {
-  add,
   grad,
   jit,
   tensor,
