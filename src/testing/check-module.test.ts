@@ -168,6 +168,13 @@ const rows: { readonly [kind: string]: readonly Row[] } = {
     [() => nn.bidirectional(nn.gru(2), { mergeMode: "mul" }), [float(2, 3, 2)], { shape: [2, 2] }],
   ],
   TimeDistributed: [[() => nn.timeDistributed(nn.dense(2)), [float(2, 3, 4)], { shape: [2, 3, 2] }]],
+  Sequential: [
+    [
+      () => nn.stack([nn.dense(3, { activation: "tanh" }), nn.dropout(0.2), nn.dense(2)]),
+      [float(2, 4)],
+      { shape: [2, 2] },
+    ],
+  ],
   Functional: [
     [
       residual,
