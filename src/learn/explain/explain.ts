@@ -2,7 +2,7 @@
 import { ArgumentError, DataError, HostArray, sizeOf, type Nested, type TypedArray } from "../../engine/core/index.ts";
 import { jit, random, tensor, Tensor, withDevice } from "../../engine/tensor/index.ts";
 import { Context, resolveLoss, type Loss, type LossLike, type NamedTensors } from "../nn/index.ts";
-import { BaseModel, type CompileOptions } from "../train/index.ts";
+import type { CompileOptions } from "../train/index.ts";
 import { checkGradients, choosePlaces, type CheckOptions } from "./checks.ts";
 import type { ExplainedLayer, Explanation, NumberArray, Quantities, Quantity, Statistics } from "./explanation.ts";
 import { formulasOf, lossFormulas } from "./formulas.ts";
@@ -50,6 +50,7 @@ export interface ExplainOptions {
  * const model = dense(2).init(0, { dtype: "float32", shape: [1, 3] });
  * const { layers } = explain(model, { input: [1, 2, 3], target: [0, 1] }, { loss: "mse" });
  * layers[0].formulas.forward[0].text; // "a⁽¹⁾ = z⁽¹⁾ = W⁽¹⁾ a⁽⁰⁾ + b⁽¹⁾"
+ * layers[0].formulas.gradients[0].text; // "∂L/∂W⁽¹⁾ = δ⁽¹⁾ a⁽⁰⁾ᵀ"
  */
 export function explain(model: AnyModule, sample: Sample, options: ExplainOptions = {}): Explanation {
   const { learningRate = 0.01, training = false, seed = 0 } = options;
@@ -59,7 +60,7 @@ export function explain(model: AnyModule, sample: Sample, options: ExplainOption
   return withDevice("reference", () => {
     const inputs = inputsOf(sample).map((input) => sampleTensor(input, "input"));
     const values = bring(model.tensors());
-    const context = new Context({ training, key: random.key(seed) });
+    const context = (): Context => new Context({ training, key: random.key(seed) });
     const spec: StepSpec = { model, loss: chosen, context, single: sample.inputs === undefined };
     const target = targetTensor(sample.target, chosen, () => outputShape(spec, values, inputs));
     const batch = { inputs, target };
@@ -185,8 +186,8 @@ function trainedGradients({ layers, numbers }: Step): NamedTensors {
 
 function lossFor(model: AnyModule, given: LossLike | undefined): Loss {
   if (given !== undefined) return resolveLoss(given);
-  const compiled: CompileOptions["loss"] | undefined =
-    model instanceof BaseModel ? (model as BaseModel).compileOptions?.loss : undefined;
+  // A compiled model says so itself; any other module has no such field.
+  const compiled = (model as AnyModule & { compileOptions?: CompileOptions | undefined }).compileOptions?.loss;
   if (compiled === undefined) {
     throw new ArgumentError("explain", "needs a loss", {
       hint: 'compile the model, or give one: { loss: "sparse_categorical_crossentropy" }',
@@ -240,7 +241,7 @@ function outputShape(
   values: NamedTensors,
   inputs: readonly Tensor[],
 ): readonly number[] {
-  const { output } = model.pure(values, (single ? inputs[0]! : inputs) as never, context);
+  const { output } = model.pure(values, (single ? inputs[0]! : inputs) as never, context());
   if (!(output instanceof Tensor)) throw new ArgumentError("explain", "the model has several outputs");
   return output.shape;
 }

@@ -79,8 +79,7 @@ export class Figures {
     const canvas = this.canvas(q, grid, label);
     if (canvas === undefined) return this.#tooLarge(q, caption);
     const place = formatShape(coordinates(indexOfLargest(q.values), q.shape));
-    const largest = `largest at ${place}`;
-    const about = `<span class="num">${rangeOf(q)}</span>${q.shape.length > 1 ? `, ${largest}` : ""}`;
+    const about = `<span class="num">${rangeOf(q)}</span>${wide && q.shape.length > 1 ? `, largest at ${place}` : ""}`;
     return `<figure${wide ? ' class="wide"' : ""}><figcaption>${caption} ${about}</figcaption>${canvas}</figure>`;
   }
 

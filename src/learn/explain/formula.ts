@@ -155,7 +155,7 @@ export function toTex(node: Node): string {
   }
 }
 
-const escape = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+const escape = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
 /** Presentation MathML, without the `<math>` element around it. */
 export function toMathml(node: Node): string {

@@ -29,7 +29,7 @@ export function forwardLayer(page: Page, layer: ExplainedLayer): string {
   if (role !== "layout")
     parts.push(vectorFigure(figures, activation, { node: symbol("a", l), says: "what the layer gives" }));
   return card(layer, `${shapesOf(layer.input)} → ${formatShape(activation.shape)}`, [
-    ...layer.formulas.forward.map(displayMath),
+    `<div class="pair">${layer.formulas.forward.map(displayMath).join("")}</div>`,
     `<p>${forwardSentence(layer)}</p>`,
     parts.length === 0 ? "" : `<div class="figures">${parts.join("")}</div>`,
     neuronNote(layer),
@@ -105,7 +105,7 @@ export function backwardLayer(page: Page, layer: ExplainedLayer): string {
     ...layer.formulas.backward.map(displayMath),
     `<p>${backwardSentence(page, layer)}</p>`,
     chain,
-    ...layer.formulas.gradients.map(displayMath),
+    `<div class="pair">${layer.formulas.gradients.map(displayMath).join("")}</div>`,
     gradients.length === 0
       ? ""
       : `<p>${gradientSentence(page, layer)}</p><div class="figures">${gradients.join("")}</div>`,
@@ -193,9 +193,7 @@ export function updateLayer({ e }: Page, layer: ExplainedLayer): string {
     rows.length === 0
       ? ""
       : `<div class="scroll"><table><thead><tr><th></th><th class="n">before</th><th class="n">step</th><th class="n">after</th></tr></thead><tbody>${rows.join("")}</tbody></table></div>`;
-  return card(layer, "", [
-    `<div class="beside"><div>${layer.formulas.update.map(displayMath).join("")}</div>${table}</div>`,
-  ]);
+  return card(layer, "", [`<div class="pair">${layer.formulas.update.map(displayMath).join("")}</div>`, table]);
 }
 
 /** The name of one weight: neuron and input of a kernel, else its index. */
@@ -276,7 +274,7 @@ function parameterFigure({ e, figures }: Page, layer: ExplainedLayer, figure: Pa
     return figures.grid(values, grid, { caption: `${caption} ${says}`, label, wide: true });
   }
   const grid: Grid = { tiles: 1, rows: units, columns: inputs, strides: [0, 1, units], axes: ["", "neuron", "input"] };
-  const says = layer.role === "dense" ? "a row for each neuron, a column for each input," : `${escapeHtml(name)},`;
+  const says = layer.role === "dense" ? "rows are neurons, columns inputs," : `${escapeHtml(name)},`;
   return figures.grid(values, grid, { caption: `${caption} ${says}`, label });
 }
 

@@ -33,10 +33,11 @@ section { margin: 3.5rem 0; }
 #forward, #loss { --tone: #0f766e; } #backward { --tone: #a8325a; } #update { --tone: #7c5a12; } #check { --tone: #15803d; }
 article { background: var(--card); border: 1px solid var(--line); border-radius: .8rem; padding: 1.3rem 1.5rem 1.4rem; margin: 1.2rem 0; break-inside: avoid-page; }
 article > .head { display: flex; flex-wrap: wrap; justify-content: space-between; gap: .2rem 1rem; align-items: baseline; }
-.figures { display: flex; flex-wrap: wrap; gap: 1.2rem 1.6rem; margin-top: 1rem; align-items: flex-end; } .figures > figure { flex: 1 1 12.5rem; } .figures > figure.wide { flex-basis: 100%; }
+.figures { display: flex; flex-wrap: wrap; gap: 1.2rem 1.6rem; margin-top: 1rem; align-items: flex-start; } .figures > figure > figcaption { min-height: 2.5em; } .figures > figure.wide > figcaption { min-height: 0; } .figures > figure { flex: 1 1 12.5rem; } .figures > figure.wide { flex-basis: 100%; }
+.pair { display: flex; flex-wrap: wrap; gap: 0 3.2rem; align-items: center; }
 .beside { display: flex; flex-wrap: wrap; gap: 1rem 3rem; align-items: center; } .beside > * { flex: 1 1 20rem; }
-.chain { display: grid; grid-template-columns: 1fr auto 1fr auto 1fr; gap: .8rem; align-items: center; margin-top: 1rem; }
-.chain > .sign { font-size: 1.5rem; color: var(--faint); }
+.chain { display: grid; grid-template-columns: 1fr auto 1fr auto 1fr; gap: .8rem; align-items: end; margin-top: 1rem; }
+.chain > .sign { font-size: 1.5rem; color: var(--faint); padding-bottom: 1.9rem; }
 figure { margin: 0; min-width: 0; }
 figcaption { font-size: .84rem; line-height: 1.4; margin-bottom: .35rem; } figcaption b { color: var(--ink); font-weight: 600; } figcaption math { font-size: 1.02rem; color: var(--ink); }
 figure canvas { width: 100%; height: auto; display: block; image-rendering: pixelated; border-radius: .25rem; outline-offset: 2px; background: color-mix(in srgb, var(--ink) 4%, transparent); }
@@ -45,7 +46,7 @@ figure svg { width: 100%; height: 6.2rem; display: block; border-radius: .25rem;
 svg .pos { fill: var(--pos); } svg .neg { fill: var(--neg); } svg .zero { stroke: var(--faint); stroke-width: 1; vector-effect: non-scaling-stroke; opacity: .5; }
 [data-q] { cursor: crosshair; touch-action: pan-y; } [data-q]:focus-visible { outline: 2px solid var(--forward); }
 table { border-collapse: collapse; font-size: .9rem; margin: .9rem 0 .3rem; } th { text-align: left; font-weight: 500; color: var(--faint); font-size: .82rem; }
-td, th { padding: .22rem .9rem .22rem 0; border-bottom: 1px solid var(--line); vertical-align: middle; } td.n, th.n { text-align: right; } tr.hit td { font-weight: 650; }
+td, th { padding: .22rem .9rem .22rem 0; border-bottom: 1px solid var(--line); vertical-align: middle; } td.n, th.n { text-align: right; } td:first-child { white-space: nowrap; } tr.hit td { font-weight: 650; }
 .scroll { overflow-x: auto; }
 .bar { display: inline-block; position: relative; width: 7rem; height: .8rem; vertical-align: middle; background: linear-gradient(var(--line), var(--line)) var(--zero, 0) 0 / 1px 100% no-repeat; }
 .bar i { position: absolute; top: .1rem; bottom: .1rem; border-radius: 1px; }

@@ -11,7 +11,8 @@ export type AnyModule = Module<never, unknown>;
 export interface StepSpec {
   readonly model: AnyModule;
   readonly loss: Loss;
-  readonly context: Context;
+  /** A new context for each pass: one that was used hands out other keys. */
+  readonly context: () => Context;
   /** Whether the model takes an array of inputs even if there is one. */
   readonly single: boolean;
 }
@@ -49,7 +50,7 @@ export function lossOf(
   onCall?: (module: AnyModule, input: unknown, output: unknown) => void,
 ): { total: Tensor; data: Tensor; penalty: Tensor | undefined; prediction: Tensor } {
   const input = (single ? batch.inputs[0]! : batch.inputs) as never;
-  const { output } = model.pure(values, input, context, { onCall });
+  const { output } = model.pure(values, input, context(), { onCall });
   if (!(output instanceof Tensor)) {
     throw new ArgumentError("explain", "the model has several outputs", {
       hint: "explain a model with one output, made of the part you want to see",

@@ -23,7 +23,9 @@ const POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsaf
  * pointer, gradients beside their finite differences. Names from the model and the data are escaped.
  *
  * @example
- * await writeFile("explanation.html", renderHtml(explanation));
+ * const model = dense(2).init(0, { dtype: "float32", shape: [1, 3] });
+ * const explanation = explain(model, { input: [1, 2, 3], target: [0, 1] }, { loss: "mse" });
+ * renderHtml(explanation, { title: "Two neurons" }).startsWith("<!doctype html>"); // true
  */
 export function renderHtml(explanation: Explanation, options: HtmlOptions = {}): string {
   const page: Page = { e: explanation, figures: new Figures() };

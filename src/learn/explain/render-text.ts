@@ -28,7 +28,9 @@ const ansi =
  * The four steps as text.
  *
  * @example
- * process.stdout.write(renderText(explanation, { width: 80, color: true }));
+ * const model = dense(2).init(0, { dtype: "float32", shape: [1, 3] });
+ * const explanation = explain(model, { input: [1, 2, 3], target: [0, 1] }, { loss: "mse" });
+ * renderText(explanation, { width: 80 }).includes("z⁽¹⁾ = W⁽¹⁾ a⁽⁰⁾ + b⁽¹⁾"); // true
  */
 export function renderText(explanation: Explanation, { width = 100, color = false }: TextOptions = {}): string {
   const styles: Styles = {
@@ -81,6 +83,7 @@ class Page {
       "1  Forward",
       "Each layer multiplies by its weights, adds its bias, and bends the result.",
     );
+    lines.push("");
     sample.input.forEach((input) => lines.push(...this.#array("a⁽⁰⁾, the sample", input)));
     for (const layer of layers) {
       lines.push("", this.#layer(layer, `${sizes(layer.input)} → ${formatShape(layer.activation.shape)}`));
@@ -100,7 +103,7 @@ class Page {
   loss(): string[] {
     const { loss, prediction, sample } = this.#e;
     const lines = this.#section("2  Loss", "One number says how far the answer is from the target.");
-    lines.push(...this.#formulas(loss.formulas));
+    lines.push("", ...this.#formulas(loss.formulas));
     lines.push(...this.#array("prediction", prediction));
     if (prediction.label !== null && sample.label !== null) {
       const right = prediction.label === sample.label;
@@ -135,7 +138,7 @@ class Page {
       else lines.push(...this.#array(`δ${up(layer)}`, delta));
       lines.push(...this.#formulas(layer.formulas.gradients));
       for (const [name, gradient] of Object.entries(layer.gradients))
-        lines.push(...this.#array(`∂L/∂${symbolOf(name, layer)}`, gradient));
+        lines.push(...this.#array(gradientSymbol(symbolOf(name, layer)), gradient));
     }
     return lines;
   }
@@ -169,6 +172,7 @@ class Page {
       "Check",
       "Some gradients beside central differences: (L(w + ε) − L(w − ε)) / 2ε, from two forward runs each.",
     );
+    lines.push("");
     const rows = checks.map(({ path, index, analytic, numeric, relativeError }) => [
       `${path}${formatShape(index)}`,
       formatLong(analytic),
@@ -190,7 +194,7 @@ class Page {
 
   #section(title: string, sentence: string): string[] {
     const rule = "─".repeat(Math.max(0, this.#width - title.length - 4));
-    return ["", `── ${this.#s.title(title)} ${this.#s.faint(rule)}`, `   ${this.#s.faint(sentence)}`, ""];
+    return ["", `── ${this.#s.title(title)} ${this.#s.faint(rule)}`, `   ${this.#s.faint(sentence)}`];
   }
 
   #layer({ path, kind, nonlinearity }: ExplainedLayer, detail: string): string {
@@ -269,6 +273,9 @@ function picture({ sample }: Explanation, color: boolean): string[] {
 const up = ({ number }: ExplainedLayer): string => superscript(number);
 const sizes = (inputs: readonly NumberArray[]): string => inputs.map(({ shape }) => formatShape(shape)).join(", ");
 const signed = (x: number): string => (x > 0 ? `+${formatNumber(x)}` : formatNumber(x).replace("-", "−"));
+
+// The kernel is stored with a row for each input: W transposed, and so is its gradient.
+const gradientSymbol = (name: string): string => (name.endsWith("ᵀ") ? `(∂L/∂${name.slice(0, -1)})ᵀ` : `∂L/∂${name}`);
 
 // The kernel is stored with a row for each input: W transposed.
 function symbolOf(name: string, layer: ExplainedLayer): string {
