@@ -4,11 +4,12 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { data } from "./commands/data.ts";
 import { doctor } from "./commands/doctor.ts";
+import { explain } from "./commands/explain.ts";
 import { fail } from "./failure.ts";
 import { globalOptions } from "./output.ts";
 
 /** Every command, in the order of the help. Each loads the rooms it needs when it runs. */
-const commands: readonly (() => Command)[] = [data, doctor];
+const commands: readonly (() => Command)[] = [data, explain, doctor];
 
 function packageVersion(): string {
   const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
