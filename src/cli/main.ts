@@ -5,11 +5,12 @@ import { Command } from "commander";
 import { data } from "./commands/data.ts";
 import { doctor } from "./commands/doctor.ts";
 import { explain } from "./commands/explain.ts";
+import { quickstart } from "./commands/quickstart.ts";
 import { fail } from "./failure.ts";
 import { globalOptions } from "./output.ts";
 
 /** Every command, in the order of the help. Each loads the rooms it needs when it runs. */
-const commands: readonly (() => Command)[] = [data, explain, doctor];
+const commands: readonly (() => Command)[] = [quickstart, data, explain, doctor];
 
 function packageVersion(): string {
   const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
@@ -39,6 +40,12 @@ function inherit(command: Command, parent: Command): Command {
   for (const child of command.commands) inherit(child, command);
   return command;
 }
+
+// `chainrule … | head` closes our stdout early; that is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(0);
+});
 
 const program = createProgram();
 try {
