@@ -31,7 +31,7 @@ function time(kernel, sizes, params) {
     runs.push(performance.now() - start);
   }
   addon.unload(plan);
-  addresses.forEach((address, i) => addon.free(address, sizes[i] * 4));
+  addresses.forEach((address) => addon.free(address));
   return runs.sort((a, b) => a - b)[runs.length >> 1] / 1000;
 }
 

@@ -118,23 +118,14 @@ napi_value outcome(napi_env env, const Failure& failure) {
 
 // --- memory ---
 
-// Tells the garbage collector what hangs on small objects, so that it comes in time to let go of them.
-void account(napi_env env, double bytes) {
-  int64_t total;
-  napi_adjust_external_memory(env, static_cast<int64_t>(bytes), &total);
-}
-
 napi_value alloc(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
-  double bytes = number(env, args.at[0]);
-  void* memory = aligned(static_cast<size_t>(bytes));
-  if (memory != nullptr) account(env, bytes);
+  void* memory = aligned(static_cast<size_t>(number(env, args.at[0])));
   return numberValue(env, static_cast<double>(reinterpret_cast<uintptr_t>(memory)));
 }
 napi_value release(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
   std::free(address(env, args.at[0]));
-  account(env, -number(env, args.at[1]));
   return nullptr;
 }
 napi_value fillBytes(napi_env env, napi_callback_info info) {

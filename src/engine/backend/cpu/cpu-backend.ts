@@ -99,7 +99,7 @@ export class CpuBackend implements Backend {
     if (address === 0) return;
     own.address = 0;
     if (this.#pooled + size > MAX_POOLED) {
-      this.#driver.free(address, size);
+      this.#driver.free(address);
       return;
     }
     const list = this.#pool.get(size);
@@ -109,7 +109,7 @@ export class CpuBackend implements Backend {
   }
 
   #freePool(): void {
-    for (const [size, addresses] of this.#pool) for (const address of addresses) this.#driver.free(address, size);
+    for (const addresses of this.#pool.values()) for (const address of addresses) this.#driver.free(address);
     this.#pool.clear();
     this.#pooled = 0;
   }

@@ -23,8 +23,7 @@ export interface Driver {
   describe(): string;
   /** Memory of at least so many bytes, 64-byte aligned; 0 where there is none. */
   alloc(bytes: number): number;
-  /** `bytes` as they were asked for. */
-  free(address: number, bytes: number): void;
+  free(address: number): void;
   fill(address: number, bytes: number, byte: number): void;
   write(address: number, from: TypedArray): void;
   read(address: number, into: TypedArray): void;

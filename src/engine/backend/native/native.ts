@@ -11,7 +11,7 @@ interface Addon {
   readonly loopOps: readonly string[];
   readonly compiler: string;
   alloc(bytes: number): number;
-  free(address: number, bytes: number): void;
+  free(address: number): void;
   fill(address: number, bytes: number, byte: number): void;
   write(address: number, from: TypedArray): void;
   read(address: number, into: TypedArray): void;
@@ -61,7 +61,7 @@ export function loadNative(options: NativeOptions = {}): Driver {
     threads,
     describe: () => `${variant} kernels on ${threads} thread${threads === 1 ? "" : "s"}, ${addon.compiler}, ${from}`,
     alloc: (bytes) => addon.alloc(bytes),
-    free: (address, bytes) => addon.free(address, bytes),
+    free: (address) => addon.free(address),
     fill: (address, bytes, byte) => addon.fill(address, bytes, byte),
     write: (address, array) => addon.write(address, array),
     read: (address, into) => addon.read(address, into),
