@@ -57,7 +57,18 @@ export interface TrainResult {
  * names the layer); errors of the dataset and of callbacks as they are.
  *
  * @example
- * const { state, history } = await train({ step, state: createState(model, { optimizer, seed: 0 }), dataset, upload, measures, epochs: 5 });
+ * const loss = resolveLoss("sparse_categorical_crossentropy");
+ * const step = makeStep(model, { objective: makeObjective([loss]), optimizer: adam() });
+ * const { state, history } = await train({
+ *   step,
+ *   state: createState(model, { optimizer: step.optimizer, seed: 0 }),
+ *   dataset: arrayDataset({ x, y: [y] }),
+ *   upload: (batch) => ({ x: tensor(batch.x as HostArray), y: batch.y.map((array) => tensor(array)) }),
+ *   measures: new Measures([{ name: undefined, metrics: [accuracy()] }]),
+ *   epochs: 5,
+ *   batchSize: 4,
+ * });
+ * [state.step.item(), history.epoch.length]; // [15, 5]
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const run = new Loop(options);

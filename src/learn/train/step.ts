@@ -62,9 +62,11 @@ type Fixed = { readonly frozen: TensorMap; readonly key: Tensor };
  * Random layers draw from the state's key folded with the number of the step.
  *
  * @example
- * const step = makeStep(model, { objective: makeObjective([resolveLoss("mse")]), optimizer: adam() });
+ * const loss = resolveLoss("sparse_categorical_crossentropy");
+ * const step = makeStep(model, { objective: makeObjective([loss]), optimizer: adam() });
  * let state = createState(model, { optimizer: step.optimizer, seed: 0 });
- * [state] = await step.run(state, { x, y: [y] });
+ * [state] = await step.run(state, { x: tensor(x), y: [tensor(y)] });
+ * state.step.item(); // 1
  */
 export function makeStep(module: Module<never, unknown>, options: StepOptions): TrainStep {
   const { objective, optimizer, predictions = true, guard = true, rematerialize = false } = options;

@@ -1,6 +1,5 @@
 // What Sequential and Model share: compile, fit, evaluate, predict, weights. A thin surface on the one training loop.
-import type { HostArray } from "../../../engine/core/index.ts";
-import { ArgumentError, type TensorType } from "../../../engine/core/index.ts";
+import { ArgumentError, type HostArray, type TensorType } from "../../../engine/core/index.ts";
 import { jit, tensor, type Tensor } from "../../../engine/tensor/index.ts";
 import type { Dataset, JsonValue } from "../../../data/index.ts";
 import { Layer } from "../../nn/index.ts";

@@ -35,7 +35,7 @@ export class Sequential extends BaseModel<Tensor, Tensor> {
     layers: readonly SequentialLayer[] = [],
     options: { readonly name?: string; readonly inputShape?: Shape } = {},
   ) {
-    super(options);
+    super(options.name === undefined ? {} : { name: options.name });
     this.#sampleShape = options.inputShape;
     for (const layer of layers) this.#push(layer);
   }
@@ -76,7 +76,8 @@ export class Sequential extends BaseModel<Tensor, Tensor> {
       });
     this.#layers.push(layer);
     this.#names = uniqueNames(this.#layers);
-    this.#sampleShape ??= this.#layers[0]?.inputShape;
+    const first = this.#layers[0]!;
+    this.#sampleShape ??= first instanceof Sequential ? first.#sampleShape : first.inputShape;
     this.#output = undefined;
   }
 
