@@ -1,7 +1,7 @@
 // The shape of the repository: layers, cycles, sizes, intents, exports, and nothing of the machine it was written on.
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { layers } from "../../layers.ts";
 import { cyclesOf, faultsOf, filesOf, importsOf, layerOf, read, root } from "./imports.ts";
@@ -64,6 +64,22 @@ describe("files", () => {
       return one!.startsWith("#!") ? (two ?? "") : one!;
     };
     expect(code.filter((path) => !/^\/[/*] ?\S.*\S/.test(first(path)))).toEqual([]);
+  });
+
+  it("of the documents link to files that exist", () => {
+    const documents = [
+      "README.md",
+      "CONTRIBUTING.md",
+      "ARCHITECTURE.md",
+      ...filesOf("docs").map((path) => `docs/${path}`),
+    ];
+    const broken = documents.flatMap((path) =>
+      [...read(path).matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)]
+        .map(([, target]) => target!)
+        .filter((target) => !/^[a-z]+:/.test(target) && !existsSync(join(root, dirname(path), target)))
+        .map((target) => `${path}: ${target}`),
+    );
+    expect(broken).toEqual([]);
   });
 
   it("name no machine path and no registry", () => {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { transformWithOxc } from "vite";
 import { root } from "../architecture/imports.ts";
 import { layers } from "../../layers.ts";
+import type { HostArray, Sequential } from "../../src/index.ts";
 import type { Example } from "./extract.ts";
 
 type Names = Readonly<Record<string, unknown>>;
@@ -13,7 +14,8 @@ const AsyncFunction = (async () => {}).constructor as new (...text: string[]) =>
 
 /**
  * Runs an example. It may import `chainrule`, `chainrule/<room>` and Node's own modules; besides, it sees what the package
- * root exports, and in a docstring what the rooms its own room imports, its own room and its own file export.
+ * root exports, and in a docstring what the rooms its own room imports, its own room and its own file export, and
+ * `model`, `x` and `y`: a small compiled classifier with its data.
  * A comment behind a statement that is a literal (`x.sum().item(); // 6`) states the value of that statement.
  */
 export async function runExample(example: Example): Promise<void> {
@@ -39,7 +41,25 @@ async function namesFor(path: string): Promise<Names> {
   for (const { folder } of rooms) {
     if (existsSync(join(root, `src/${folder}/index.ts`))) Object.assign(scope, await load(`src/${folder}/index.ts`));
   }
-  return Object.assign(scope, await load(path));
+  const { model, x, y } = await classifier();
+  return Object.assign(scope, await load(path), { model, x, y });
+}
+
+/** What docstrings take for granted: twelve samples of four numbers in three classes, and a model for them. */
+async function classifier(): Promise<{ model: Sequential; x: HostArray; y: HostArray }> {
+  const { dense, HostArray, Sequential } = await import("../../src/index.ts");
+  const model = new Sequential([
+    dense(8, { activation: "relu", inputShape: [4] }),
+    dense(3, { activation: "softmax" }),
+  ]);
+  model.compile({ optimizer: "adam", loss: "sparse_categorical_crossentropy", metrics: ["accuracy"] });
+  model.init(0, { dtype: "float32", shape: [1, 4] });
+  const x = HostArray.from(Array.from({ length: 12 }, (_, i) => [0, 1, 2, 3].map((j) => Math.sin(i * 4 + j))));
+  const y = HostArray.from(
+    Array.from({ length: 12 }, (_, i) => i % 3),
+    "int32",
+  );
+  return { model, x, y };
 }
 
 // Import statements become calls, as the program runs inside a function.
