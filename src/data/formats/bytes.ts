@@ -108,7 +108,7 @@ export function finishArray(
       );
     }
   }
-  return new HostArray(type.dtype, type.shape, data as never);
+  return new HostArray(type.dtype, type.shape, data);
 }
 
 /** The elements in the stated byte order; shares memory with the array where nothing must be turned. */

@@ -1,5 +1,5 @@
 // lower: equations become kernel calls, values become buffers. Views share the place of what they view.
-import { sizeOf, type TensorType } from "../core/index.ts";
+import { BackendError, sizeOf, type HostArray, type TensorType } from "../core/index.ts";
 import type { LowerContext } from "../backend/index.ts";
 import { broadcast, constant, copy, full } from "../ops/index.ts";
 import {
@@ -13,7 +13,6 @@ import {
   type PlanStep,
 } from "../plan/index.ts";
 import type { Equation, LoopBody, OpRecord, Program, Value } from "../program/index.ts";
-import { BackendError, type HostArray } from "../core/index.ts";
 import { planMemory } from "./memory.ts";
 import type { Target } from "./target.ts";
 

@@ -24,7 +24,7 @@ export class HostArray<D extends StorageDType = StorageDType> {
     const size = sizeOf(shape);
     this.dtype = dtype;
     this.shape = [...shape];
-    this.data = data ?? (new arrayTypes[dtype](size) as DataOf[D]);
+    this.data = data ?? new arrayTypes[dtype](size);
     if (this.data.length !== size) {
       throw new ShapeError("HostArray", `${formatType(this)} needs ${size} elements: received ${this.data.length}`);
     }
@@ -63,7 +63,7 @@ export class HostArray<D extends StorageDType = StorageDType> {
   static of(data: TypedArray | Uint8ClampedArray, shape: Shape = [data.length]): HostArray {
     if (data instanceof Uint8ClampedArray) data = new Uint8Array(data.buffer, data.byteOffset, data.length);
     for (const dtype of ownDTypes) {
-      if (data instanceof arrayTypes[dtype]) return new HostArray(dtype, shape, data as never);
+      if (data instanceof arrayTypes[dtype]) return new HostArray(dtype, shape, data);
     }
     throw new ArgumentError(
       "HostArray.of",
@@ -91,7 +91,8 @@ export class HostArray<D extends StorageDType = StorageDType> {
 
   /** A copy in another dtype; the same object if it already has that dtype. */
   cast<T extends StorageDType>(dtype: T): HostArray<T> {
-    if ((this.dtype as StorageDType) === dtype) return this as unknown as HostArray<T>;
+    const own: StorageDType = this.dtype;
+    if (own === dtype) return this as unknown as HostArray<T>;
     const out = new HostArray(dtype, this.shape);
     for (let i = 0; i < this.size; i++) out.set(i, this.get(i));
     return out;
@@ -139,7 +140,7 @@ export class HostArray<D extends StorageDType = StorageDType> {
 
   /** Whether dtype, shape and every bit are equal. */
   equals(other: HostArray): boolean {
-    if (this.dtype !== (other.dtype as StorageDType) || !sameShape(this.shape, other.shape)) return false;
+    if (this.dtype !== other.dtype || !sameShape(this.shape, other.shape)) return false;
     const a = this.bytes();
     const b = other.bytes();
     for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;

@@ -1,7 +1,6 @@
 // Device: a backend with its arrays and its cache of executables. The place where compiler and backend meet.
-import { ArgumentError, BackendError, HostArray, type TensorType } from "../core/index.ts";
-import type { Backend } from "../backend/index.ts";
-import { createNative, createReference, createWasm } from "../backend/index.ts";
+import { ArgumentError, BackendError, type HostArray, type TensorType } from "../core/index.ts";
+import { createNative, createReference, createWasm, type Backend } from "../backend/index.ts";
 import { programKey } from "../compile/index.ts";
 import type { Program } from "../program/index.ts";
 import { DeviceArray } from "./device-array.ts";

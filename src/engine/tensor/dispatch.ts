@@ -104,12 +104,8 @@ export function deviceOf(arrays: readonly DeviceArray[]): Device {
 /** Numbers, nested arrays, typed arrays and host arrays as a host array with a dtype that programs compute with. */
 export function toHost(data: ArrayLike, dtype?: DType): HostArray {
   const array =
-    data instanceof HostArray
-      ? data
-      : ArrayBuffer.isView(data)
-        ? HostArray.of(data)
-        : HostArray.from(data as Nested, dtype);
-  return dtype === undefined || array.dtype === dtype ? array : (array as HostArray);
+    data instanceof HostArray ? data : ArrayBuffer.isView(data) ? HostArray.of(data) : HostArray.from(data, dtype);
+  return dtype === undefined || array.dtype === dtype ? array : array;
 }
 
 /** The type a host array has on a device. */

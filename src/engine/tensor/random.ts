@@ -1,7 +1,7 @@
 // Random numbers as functions of a key: the same key gives the same numbers, on every device and with any number of threads.
 import { HostArray, keyOf, type Shape } from "../core/index.ts";
 import * as ops from "../ops/index.ts";
-import { apply1, applyMany, asTensor, Tensor, tensor, type TensorLike } from "./tensor.ts";
+import { apply1, applyMany, asTensor, tensor, type Tensor, type TensorLike } from "./tensor.ts";
 
 /**
  * The key of a seed: uint32[2].
@@ -20,7 +20,7 @@ export function split(parent: Tensor, count: number = 2): Tensor[] {
 
 /** A new key from a key and a whole number (a step, an epoch, a layer). */
 export function foldIn(parent: Tensor, data: TensorLike): Tensor {
-  return applyMany((k, d) => ops.foldIn(k!, ops.cast(d!, "int32")), [parent, asTensor(data, "int32")]);
+  return applyMany((k, d) => ops.foldIn(k, ops.cast(d, "int32")), [parent, asTensor(data, "int32")]);
 }
 
 /** 32 random bits for each element: uint32. */
@@ -56,7 +56,7 @@ export function bernoulli(parent: Tensor, p: number, shape: Shape): Tensor {
 
 /** Indices along the last axis drawn with probabilities softmax(logits). */
 export function categorical(parent: Tensor, logits: TensorLike): Tensor {
-  return applyMany((k, l) => ops.categorical(l!, k!), [parent, asTensor(logits)]);
+  return applyMany((k, l) => ops.categorical(l, k), [parent, asTensor(logits)]);
 }
 
 /** The numbers 0 … n − 1 in random order: int32[n]. */

@@ -2,10 +2,10 @@
 import {
   ArgumentError,
   formatType,
-  HostArray,
   normalizeAxis,
   sizeOf,
   type DType,
+  type HostArray,
   type Nested,
   type Shape,
   type TensorType,
@@ -231,7 +231,7 @@ export class Tensor implements TensorType {
   /** Rows of an axis by index. */
   take(indices: TensorLike, axis: number = 0): Tensor {
     return applyMany(
-      (x, i) => ops.gather(x!, i!, normalizeAxis("take", axis, x!.shape.length)),
+      (x, i) => ops.gather(x, i, normalizeAxis("take", axis, x.shape.length)),
       [this, asTensor(indices, "int32")],
     );
   }

@@ -79,12 +79,12 @@ export function gelu(x: TensorLike, { approximate = false }: { readonly approxim
 export function where(condition: TensorLike, a: TensorLike, b: TensorLike): Tensor {
   return applyMany(
     (c, x, y) => {
-      const dtype = promote([x!.dtype, y!.dtype]);
-      const shape = align("where", [c!, ops.cast(x!, dtype), ops.cast(y!, dtype)], dtype)[0]!.shape;
+      const dtype = promote([x.dtype, y.dtype]);
+      const shape = align("where", [c, ops.cast(x, dtype), ops.cast(y, dtype)], dtype)[0]!.shape;
       return ops.where(
-        ops.broadcast(c!, shape),
-        ops.broadcast(ops.cast(x!, dtype), shape),
-        ops.broadcast(ops.cast(y!, dtype), shape),
+        ops.broadcast(c, shape),
+        ops.broadcast(ops.cast(x, dtype), shape),
+        ops.broadcast(ops.cast(y, dtype), shape),
       );
     },
     [asTensor(condition), asTensor(a), asTensor(b)],

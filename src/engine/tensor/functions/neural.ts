@@ -18,10 +18,7 @@ export function logSoftmax(x: TensorLike, axis: number = -1): Tensor {
  * logits: [..., classes]; labels: int32 [...]; result: [...]. Labels out of range throw IndexError when it runs.
  */
 export function crossEntropy(logits: TensorLike, labels: TensorLike): Tensor {
-  return applyMany(
-    (x, y) => ops.crossEntropy(x!, ops.cast(y!, "int32")),
-    [asTensor(logits), asTensor(labels, "int32")],
-  );
+  return applyMany((x, y) => ops.crossEntropy(x, ops.cast(y, "int32")), [asTensor(logits), asTensor(labels, "int32")]);
 }
 
 /** Zero mean, unit variance along the last axis, then scaled and shifted (Ba et al. 2016). */
@@ -30,25 +27,25 @@ export function layerNorm(
   params: { readonly scale: Tensor; readonly bias: Tensor; readonly epsilon?: number },
 ): Tensor {
   return applyMany(
-    (v, s, b) => ops.layerNorm(v!, { scale: s!, bias: b!, epsilon: params.epsilon ?? 1e-5 }),
+    (v, s, b) => ops.layerNorm(v, { scale: s, bias: b, epsilon: params.epsilon ?? 1e-5 }),
     [asTensor(x), params.scale, params.bias],
   );
 }
 
 /** Divided by the root of the mean square along the last axis, then scaled (Zhang & Sennrich 2019). */
 export function rmsNorm(x: TensorLike, params: { readonly scale: Tensor; readonly epsilon?: number }): Tensor {
-  return applyMany((v, s) => ops.rmsNorm(v!, s!, params.epsilon ?? 1e-6), [asTensor(x), params.scale]);
+  return applyMany((v, s) => ops.rmsNorm(v, s, params.epsilon ?? 1e-6), [asTensor(x), params.scale]);
 }
 
 /** Rows of a table by number. table: [n, width]; ids: int32 [...]; result: [..., width]. */
 export function embedding(table: Tensor, ids: TensorLike): Tensor {
-  return applyMany((t, i) => ops.embedding(t!, i!), [table, asTensor(ids, "int32")]);
+  return applyMany((t, i) => ops.embedding(t, i), [table, asTensor(ids, "int32")]);
 }
 
 /** Zero with probability `rate`, else scaled by 1/(1 − rate); a function of its key (Srivastava et al. 2014). */
 export function dropout(x: TensorLike, key: Tensor, rate: number): Tensor {
   if (!(rate >= 0 && rate < 1)) throw new ArgumentError("dropout", `the rate must be in [0, 1): received ${rate}`);
-  return rate === 0 ? asTensor(x) : applyMany((v, k) => ops.dropout(v!, k!, rate), [asTensor(x), key]);
+  return rate === 0 ? asTensor(x) : applyMany((v, k) => ops.dropout(v, k, rate), [asTensor(x), key]);
 }
 
 export interface AttentionOptions {
@@ -70,7 +67,7 @@ export function attention(
 ): Tensor {
   const inputs = mask === undefined ? [q, k, v] : [q, k, v, mask];
   return applyMany(
-    (a, b, c, m) => ops.attention(a!, { k: b!, v: c!, mask: m }, { causal, ...(scale === undefined ? {} : { scale }) }),
+    (a, b, c, m) => ops.attention(a, { k: b, v: c, mask: m }, { causal, ...(scale === undefined ? {} : { scale }) }),
     inputs,
   );
 }
@@ -81,7 +78,7 @@ export function rotary(
   positions: TensorLike,
   options: { readonly base?: number; readonly interleaved?: boolean } = {},
 ): Tensor {
-  return applyMany((v, p) => ops.rotary(v!, p!, options), [x, asTensor(positions, "int32")]);
+  return applyMany((v, p) => ops.rotary(v, p, options), [x, asTensor(positions, "int32")]);
 }
 
 /** One number for both axes, or one for each. */
@@ -128,7 +125,7 @@ export function conv2d(
   const [input, window] = [[x.shape[1]!, x.shape[2]!] as const, [kernel.shape[0]!, kernel.shape[1]!] as const];
   const attrs = { strides: pair(strides), dilation: pair(dilation), groups };
   const explicit = explicitPadding(padding, { input, window, strides: attrs.strides, dilation: attrs.dilation });
-  return applyMany((v, w) => ops.conv(v!, w!, { ...attrs, padding: explicit }), [x, kernel]);
+  return applyMany((v, w) => ops.conv(v, w, { ...attrs, padding: explicit }), [x, kernel]);
 }
 
 /** A convolution over sequences. x: [N, T, C]; kernel: [K, C / groups, F]; result: [N, OT, F]. "causal" pads the start only. */
@@ -177,7 +174,7 @@ export function conv2dTranspose(
       : (x.shape[i + 1]! - 1) * stride[i] + Math.max(window[i], stride[i]);
   const inputSize = [size(0), size(1)] as const;
   const explicit = explicitPadding(padding, { input: inputSize, window, strides: stride, dilation: [1, 1] });
-  return applyMany((v, w) => ops.convInput(v!, w!, { strides: stride, padding: explicit, inputSize }), [x, kernel]);
+  return applyMany((v, w) => ops.convInput(v, w, { strides: stride, padding: explicit, inputSize }), [x, kernel]);
 }
 
 export interface PoolOptions {

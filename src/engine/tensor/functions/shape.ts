@@ -31,7 +31,7 @@ export function stack(tensors: readonly TensorLike[], axis: number = 0): Tensor 
 
 /** Equal parts along an axis, or parts that end at the given places. */
 export function split(x: Tensor, parts: number | readonly number[], axis: number = 0): Tensor[] {
-  return applyAll((v) => shaping.split(v!, parts, axis), [x]);
+  return applyAll((v) => shaping.split(v, parts, axis), [x]);
 }
 
 /** Elements before and after each axis: `[[before, after], …]`. */
@@ -69,7 +69,7 @@ export function take(x: Tensor, indices: TensorLike, axis: number = 0): Tensor {
 /** One element per index along an axis; `indices` has the shape of x but for that axis. */
 export function takeAlongAxis(x: Tensor, indices: Tensor, axis: number = -1): Tensor {
   return applyMany(
-    (v, i) => ops.takeAlongAxis(v!, i!, normalizeAxis("takeAlongAxis", axis, v!.shape.length)),
+    (v, i) => ops.takeAlongAxis(v, i, normalizeAxis("takeAlongAxis", axis, v.shape.length)),
     [x, indices],
   );
 }
@@ -79,7 +79,7 @@ export function sort(
   x: Tensor,
   { axis = -1, descending = false }: { readonly axis?: number; readonly descending?: boolean } = {},
 ): Tensor {
-  return applyAll((v) => ops.sort(v!, { axis: normalizeAxis("sort", axis, v!.shape.length), descending }), [x])[0]!;
+  return applyAll((v) => ops.sort(v, { axis: normalizeAxis("sort", axis, v.shape.length), descending }), [x])[0]!;
 }
 
 /** The indices that sort: int32. */
@@ -87,12 +87,12 @@ export function argsort(
   x: Tensor,
   { axis = -1, descending = false }: { readonly axis?: number; readonly descending?: boolean } = {},
 ): Tensor {
-  return applyAll((v) => ops.sort(v!, { axis: normalizeAxis("argsort", axis, v!.shape.length), descending }), [x])[1]!;
+  return applyAll((v) => ops.sort(v, { axis: normalizeAxis("argsort", axis, v.shape.length), descending }), [x])[1]!;
 }
 
 /** The k largest along the last axis, largest first, with their indices. */
 export function topK(x: Tensor, k: number): { readonly values: Tensor; readonly indices: Tensor } {
-  const [values, indices] = applyAll((v) => ops.topK(v!, k), [x]);
+  const [values, indices] = applyAll((v) => ops.topK(v, k), [x]);
   return { values: values!, indices: indices! };
 }
 
