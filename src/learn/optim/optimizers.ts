@@ -3,7 +3,6 @@ import { ArgumentError, checkRange, isPlainObject } from "../../engine/core/inde
 import { scaleByAdagrad, scaleByAdam, scaleByAdamax, scaleByLion, scaleByNadam, scaleByRms } from "./adaptive.ts";
 import { makeOptimizer, type CommonOptions, type ConventionOption, type Optimizer } from "./optimizer.ts";
 import { trace } from "./scale.ts";
-import type { ScheduleConfig } from "./schedule.ts";
 import { scheduleFrom } from "./schedules.ts";
 
 export interface SgdOptions extends CommonOptions, ConventionOption {
@@ -175,6 +174,6 @@ export function resolveOptimizer(what: Optimizer | string | { readonly name: str
   if (learningRate === undefined) return factory(options);
   return factory({
     ...options,
-    learningRate: isPlainObject(learningRate) ? scheduleFrom(learningRate as ScheduleConfig) : (learningRate as number),
+    learningRate: isPlainObject(learningRate) ? scheduleFrom(learningRate) : (learningRate as number),
   });
 }

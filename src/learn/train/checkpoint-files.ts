@@ -13,6 +13,8 @@ export interface Manifest {
   readonly files: { readonly [name: string]: { readonly bytes: number; readonly sha256: string } };
   /** Values known when it was written, by which the best one is found. */
   readonly values: { readonly [name: string]: number };
+  /** SHA-256 of all the above as compact JSON, so that damage to the manifest shows too. */
+  readonly sha256: string;
 }
 
 /** Files of a checkpoint, read and verified. */
@@ -41,8 +43,7 @@ export async function writeCheckpoint(
   const entries = [...files].map(
     ([name, content]) => [name, { bytes: content.length, sha256: sha256(content) }] as const,
   );
-  const manifest: Manifest = { format: FORMAT, version: 1, step, files: Object.fromEntries(entries), values };
-  const text = new TextEncoder().encode(`${JSON.stringify(manifest, undefined, 2)}\n`);
+  const text = encodeManifest({ format: FORMAT, version: 1, step, files: Object.fromEntries(entries), values });
   const target = join(folder, String(step));
   await writeFolder(target, new Map([...files, [MANIFEST, text]]));
   return target;
@@ -92,27 +93,32 @@ export async function readCheckpoint(folder: string, step: number): Promise<Veri
   return { manifest, path, files };
 }
 
-/** The manifest alone, checked for form. */
+function encodeManifest(content: Omit<Manifest, "sha256">): Uint8Array {
+  const manifest: Manifest = { ...content, sha256: sha256(new TextEncoder().encode(JSON.stringify(content))) };
+  return new TextEncoder().encode(`${JSON.stringify(manifest, undefined, 2)}\n`);
+}
+
+/** The manifest alone, checked for form and for its own hash. */
 export async function readManifest(path: string): Promise<Manifest> {
+  let bytes: Uint8Array;
   let parsed: JsonValue;
   try {
-    parsed = parseJson(new TextDecoder("utf-8", { fatal: true }).decode(await readBytes(join(path, MANIFEST))), {
-      where: path,
-    });
+    bytes = await readBytes(join(path, MANIFEST));
+    parsed = parseJson(new TextDecoder("utf-8", { fatal: true }).decode(bytes), { where: path });
   } catch (cause) {
-    throw damaged(
-      path,
-      `the manifest cannot be read: ${cause instanceof Error ? cause.message.split("\n")[0]! : String(cause)}`,
-      cause,
-    );
+    const reason = cause instanceof Error ? cause.message.split("\n")[0]! : String(cause);
+    throw damaged(path, `the manifest cannot be read: ${reason}`, cause);
   }
-  if (!isManifest(parsed)) throw damaged(path, "the manifest is not one of this format");
-  for (const [name, entry] of Object.entries(parsed.files)) {
+  const given: unknown = parsed;
+  if (!isManifest(given)) throw damaged(path, "the manifest is not one of this format");
+  for (const [name, entry] of Object.entries(given.files)) {
     const valid = isPlainObject(entry) && Number.isSafeInteger(entry["bytes"]) && typeof entry["sha256"] === "string";
     if (!valid || !/^[A-Za-z0-9_-]+\.[a-z]+$/.test(name))
       throw damaged(path, `the manifest names an impossible file ${JSON.stringify(name)}`);
   }
-  return parsed;
+  const { sha256: _, ...content } = given;
+  if (Buffer.compare(encodeManifest(content), bytes) !== 0) throw damaged(path, "the manifest was changed");
+  return given;
 }
 
 function isManifest(parsed: unknown): parsed is Manifest {

@@ -263,8 +263,8 @@ class Loop implements TrainRun {
       release(onDevice);
       if (!finite) return;
       this.step++;
-      if (this.#options.signal?.aborted === true) this.stop(INTERRUPTED);
       await notify(this.#callbacks, "onBatchEnd", batch, live, this);
+      if (this.#options.signal?.aborted === true) this.stop(INTERRUPTED);
     }
   }
 

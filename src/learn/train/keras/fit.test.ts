@@ -227,13 +227,13 @@ describe("several inputs and outputs", () => {
 
   it("refuses names and numbers that do not fit", async () => {
     const model = build();
-    expect(() => model.compile({ loss: { sum: "mse" } as never })).toThrow(/no entry for the outputs kind/);
+    expect(() => model.compile({ loss: { sum: "mse" } })).toThrow(/no entry for the outputs kind/);
     expect(() => model.compile({ loss, metrics: { colour: ["accuracy"] } })).toThrow(
       /outputs that do not exist: colour/,
     );
     model.compile({ loss });
     await expect(model.fit([A], [SUMS, LABELS])).rejects.toThrow(/has 2 \(a, b\): received an array of 1/);
-    await expect(model.fit({ a: A, c: B } as never, [SUMS, LABELS])).rejects.toThrow(/missing \[b\], unexpected \[c\]/);
+    await expect(model.fit({ a: A, c: B }, [SUMS, LABELS])).rejects.toThrow(/missing \[b\], unexpected \[c\]/);
   });
 });
 

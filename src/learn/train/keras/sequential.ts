@@ -14,7 +14,7 @@ import { BaseModel } from "./base-model.ts";
 import type { Port } from "./prepare.ts";
 
 /** A layer of a Sequential: one Tensor in, one out. */
-export type SequentialLayer = Layer<Tensor>;
+export type SequentialLayer = Layer;
 
 /**
  * A model of layers one after the other, with Keras's methods.
