@@ -283,6 +283,16 @@ describe("other layers and losses", () => {
   });
 });
 
+describe("the loss of a compiled model", () => {
+  it.each(["mse", ["mse"], { output: "mse" }, { name: "huber", delta: 2 }] as const)("%j", (loss) => {
+    const model = new Sequential([dense(2, { inputShape: [2] })]);
+    model.compile({ loss });
+    model.init(0, { dtype: "float32", shape: [1, 2] });
+    const { name } = explain(model, { input: [1, 2], target: [0, 1] }).loss;
+    expect(name).toBe(typeof loss === "object" && "name" in loss ? "huber" : "mean_squared_error");
+  });
+});
+
 describe("explain refuses", () => {
   const model = new Sequential([dense(2, { inputShape: [2] })]);
   model.init(0, { dtype: "float32", shape: [1, 2] });

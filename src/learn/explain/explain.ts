@@ -1,5 +1,12 @@
 // explain: one sample of a model through forward, loss, backward and update, every number from the engine's own program.
-import { ArgumentError, DataError, HostArray, sizeOf, type Nested, type TypedArray } from "../../engine/core/index.ts";
+import {
+  ArgumentError,
+  DataError,
+  sizeOf,
+  type HostArray,
+  type Nested,
+  type TypedArray,
+} from "../../engine/core/index.ts";
 import { jit, random, tensor, Tensor, withDevice } from "../../engine/tensor/index.ts";
 import { Context, resolveLoss, type Loss, type LossLike, type NamedTensors } from "../nn/index.ts";
 import type { CompileOptions } from "../train/index.ts";
@@ -193,8 +200,14 @@ function lossFor(model: AnyModule, given: LossLike | undefined): Loss {
       hint: 'compile the model, or give one: { loss: "sparse_categorical_crossentropy" }',
     });
   }
-  if (typeof compiled === "string" || "perSample" in compiled) return resolveLoss(compiled as LossLike);
-  throw new ArgumentError("explain", "the model was compiled with a loss for each of several outputs", {
+  // One output may be named or listed, as compile() takes it: [loss], { output: loss }.
+  const lone =
+    typeof compiled === "string" ||
+    "perSample" in compiled ||
+    typeof (compiled as { name?: unknown }).name === "string";
+  const each = lone ? [compiled as LossLike] : (Object.values(compiled) as LossLike[]);
+  if (each.length === 1) return resolveLoss(each[0]!);
+  throw new ArgumentError("explain", `the model was compiled with ${each.length} losses, one for each output`, {
     hint: "explain a model with one output",
   });
 }

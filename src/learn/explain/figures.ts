@@ -91,9 +91,10 @@ export class Figures {
     const across = Math.max(1, Math.min(grid.tiles, divisorNear(grid.tiles, wanted)));
     const max = Math.max(Math.abs(q.statistics.min), Math.abs(q.statistics.max));
     const json = JSON.stringify({ ...grid, across, max });
-    const small = grid.columns <= 64 && grid.tiles === 1 ? ' class="small"' : "";
+    // A dot is at most 14 pixels wide.
+    const style = ` style="max-width:${Math.max(8, across * (grid.columns + 1)) * 14}px"`;
     const alone = `${label}: ${spoken(q)}`;
-    return `<canvas${small} role="img" aria-label="${escapeHtml(alone)}" data-q="${id}" data-grid="${escapeHtml(json)}"></canvas>`;
+    return `<canvas${style} role="img" aria-label="${escapeHtml(alone)}" data-q="${id}" data-grid="${escapeHtml(json)}"></canvas>`;
   }
 
   /** The numbers of all figures, as the JSON the script reads. Nothing in it can end a script element. */

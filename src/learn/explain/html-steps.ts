@@ -254,10 +254,16 @@ function parameterFigure({ e, figures }: Page, layer: ExplainedLayer, figure: Pa
   const { name, values, caption, what } = figure;
   const label = `${what} of ${layer.path}`;
   const { shape } = values;
-  if (shape.length <= 1) return figures.bars(values, { caption: `${caption} ${escapeHtml(name)},`, label }, "neuron");
+  const plain = layer.role === "dense" ? ` ${escapeHtml(name)},` : "";
+  if (shape.length <= 1) return figures.bars(values, { caption: `${caption}${plain}`, label }, "neuron");
   if (shape.length !== 2) {
-    const says = `${escapeHtml(name)} ${formatShape(shape)},`;
-    return figures.grid(values, matrixGrid(values, ["", "row", "column"]), { caption: `${caption} ${says}`, label });
+    const words = { caption: `${caption} ${formatShape(shape)},`, label };
+    if (shape.length !== 4) return figures.grid(values, matrixGrid(values, ["", "row", "column"]), words);
+    // A filter for each pair of input and output channel.
+    const [rows, columns, from, to] = shape as [number, number, number, number];
+    const pairs = from * to;
+    const strides = [1, columns * pairs, pairs] as const;
+    return figures.grid(values, { tiles: pairs, rows, columns, strides, axes: ["filter", "row", "column"] }, words);
   }
   const [inputs, units] = shape as [number, number];
   const { image } = e.sample;
@@ -274,7 +280,7 @@ function parameterFigure({ e, figures }: Page, layer: ExplainedLayer, figure: Pa
     return figures.grid(values, grid, { caption: `${caption} ${says}`, label, wide: true });
   }
   const grid: Grid = { tiles: 1, rows: units, columns: inputs, strides: [0, 1, units], axes: ["", "neuron", "input"] };
-  const says = layer.role === "dense" ? "rows are neurons, columns inputs," : `${escapeHtml(name)},`;
+  const says = layer.role === "dense" ? "rows are neurons, columns inputs," : "";
   return figures.grid(values, grid, { caption: `${caption} ${says}`, label });
 }
 

@@ -41,7 +41,6 @@ article > .head { display: flex; flex-wrap: wrap; justify-content: space-between
 figure { margin: 0; min-width: 0; }
 figcaption { font-size: .84rem; line-height: 1.4; margin-bottom: .35rem; } figcaption b { color: var(--ink); font-weight: 600; } figcaption math { font-size: 1.02rem; color: var(--ink); }
 figure canvas { width: 100%; height: auto; display: block; image-rendering: pixelated; border-radius: .25rem; outline-offset: 2px; background: color-mix(in srgb, var(--ink) 4%, transparent); }
-figure canvas.small { max-width: 22rem; }
 figure svg { width: 100%; height: 6.2rem; display: block; border-radius: .25rem; background: color-mix(in srgb, var(--ink) 4%, transparent); }
 svg .pos { fill: var(--pos); } svg .neg { fill: var(--neg); } svg .zero { stroke: var(--faint); stroke-width: 1; vector-effect: non-scaling-stroke; opacity: .5; }
 [data-q] { cursor: crosshair; touch-action: pan-y; } [data-q]:focus-visible { outline: 2px solid var(--forward); }

@@ -6,7 +6,7 @@ const SMALLEST = 8;
 /** Height, width and channels of an array that is a picture: `[h, w]`, `[h, w, 1]`, `[h, w, 3]`, or a square laid flat. */
 export function pictureOf(
   shape: readonly number[],
-  given?: readonly [number, number] | undefined,
+  given?: readonly [number, number],
 ): readonly [number, number, number] | null {
   const size = shape.reduce((n, d) => n * d, 1);
   if (given !== undefined) {

@@ -1,5 +1,5 @@
 // Probes: a zero added to a value inside a program. The gradient with respect to the zero is the gradient at that place.
-import { Program, bind, trace, type Value } from "../../engine/program/index.ts";
+import { bind, trace, type Program, type Value } from "../../engine/program/index.ts";
 import { Tensor } from "../../engine/tensor/index.ts";
 
 /**

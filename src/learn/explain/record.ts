@@ -1,6 +1,6 @@
 // Recording a forward pass: the program of one sample's loss, and which of its values go into and come out of each layer.
 import { ArgumentError } from "../../engine/core/index.ts";
-import { currentTrace, Program, trace, Value } from "../../engine/program/index.ts";
+import { currentTrace, trace, Value, type Program } from "../../engine/program/index.ts";
 import { flattenTensors, Tensor } from "../../engine/tensor/index.ts";
 import { regularization, type Context, type Loss, type Module, type NamedTensors } from "../nn/index.ts";
 

@@ -85,8 +85,8 @@ function words(): string {
     [`${math(symbol("W"))}, ${math(symbol("b"))}`, "weights and biases: what training changes"],
     [math(symbol("z")), "the weighted sum in a neuron"],
     [
-      `${math(symbol("a"), "=", symbol("σ"), group(symbol("z")))}`,
-      "what the neuron gives: the sum, bent by the activation function",
+      math(symbol("a"), "=", symbol("σ"), group(symbol("z"))),
+      "what the neuron gives: the sum, bent by the activation function (some texts write O)",
     ],
     [math(symbol("L")), "the loss: how wrong the answer is, as one number"],
     [math(symbol("δ"), "=", partial(symbol("z"))), "the error of a neuron: how the loss changes with its sum"],

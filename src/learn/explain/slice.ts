@@ -1,5 +1,5 @@
 // Reading a program: which part computes one value from others, and what kind of function that part is.
-import { Program, trace, type Equation, type Op, type Value } from "../../engine/program/index.ts";
+import { Program, trace, type Equation, type Value } from "../../engine/program/index.ts";
 
 /** The part of a program between some values and one they lead to. */
 export interface Slice {
@@ -47,8 +47,8 @@ export function isElementwise(equations: readonly Equation[], from: Value): bool
     .every(({ op, inputs, attrs, outputs }) => {
       if (op.traits.kind === "elementwise") return true;
       if (op.decompose === undefined || outputs.length !== 1 || inputs.length !== 1) return false;
-      const { decompose } = op as Op;
-      const { program } = trace(inputs, (values) => decompose!(values, attrs));
+      const { decompose } = op;
+      const { program } = trace(inputs, (values) => decompose(values, attrs));
       return isElementwise(program.equations, program.inputs[0]!);
     });
 }
@@ -84,8 +84,7 @@ export function isAffine(
   const products = equations.filter(({ op }) => op.traits.kind === "contract");
   const [product, ...others] = products;
   if (product === undefined || others.length > 0 || free.length > 0 || product.op.name !== "matmul") return false;
-  if (product.inputs[1] !== kernel || Object.values(product.attrs as object).some((flag) => flag !== false))
-    return false;
+  if (product.inputs[1] !== kernel || Object.values(product.attrs).some((flag) => flag !== false)) return false;
   const rest = equations.filter((equation) => equation !== product);
   const sums = rest.filter(({ op }) => op.name === "add").length;
   const moves = rest.filter(({ op }) => op.name === "broadcast" || op.traits.kind === "layout").length;

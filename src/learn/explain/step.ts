@@ -92,7 +92,7 @@ function numbersOf({ spec, recorded, layers, params, eta }: Parts): StepNumbers 
     [...args, ...probed.map((value) => zeros(value.shape).content as Value)],
     probed.map((_, i) => program.inputs.length + i),
   );
-  const [loss, data, penalty, prediction] = outputs.slice(0, 4).map((value) => new Tensor(value)) as Tensor[];
+  const [loss, data, penalty, prediction] = outputs.slice(0, 4).map((value) => new Tensor(value));
   const value = new Map(shown.map((one, i) => [one, new Tensor(outputs[4 + i]!)]));
   const cts = pullback(outputs.map((output, i) => (i === 0 ? (ones(output.shape).content as Value) : undefined)));
   const gradient = new Map(probed.map((one, i) => [one, cts[i] === undefined ? null : new Tensor(cts[i])]));
