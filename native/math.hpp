@@ -64,7 +64,7 @@ ALWAYS_INLINE F expm1Of(F x) {
 ALWAYS_INLINE F logOf(F x) {
   I tiny = x < 1.17549435e-38f;
   F y = select(tiny, x * 8388608.0f, x);
-  I shifted = bits(y) - 0x3f3504f3;
+  I shifted = (I)((U)y - 0x3f3504f3u);
   F e = toFloat(shifted >> 23) - select(tiny, splat(23.0f), F{});
   F f = floats((shifted & 0x7fffff) + 0x3f3504f3) - 1.0f;
   F p = splat(6.746601318e-2f);

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <thread>
@@ -34,7 +35,8 @@ struct Pool {
   std::mutex owner;  // held by the thread whose job runs
   std::mutex mutex;  // guards job, asleep, stopping and the step into a job
   std::condition_variable wake;
-  std::vector<std::thread> threads;
+  std::vector<std::thread> threads;  // guarded by owner
+  std::atomic<int> workers{0};       // how many there are
   Job job;
   std::atomic<Index> next{0};
   std::atomic<uint64_t> generation{0};
@@ -99,14 +101,15 @@ void resizePool(int threads) {
     pool.stopping = false;
   }
   while (static_cast<int>(pool.threads.size()) < threads - 1) pool.threads.emplace_back(work);
+  pool.workers = static_cast<int>(pool.threads.size());
 }
 
-int poolThreads() { return static_cast<int>(pool.threads.size()) + 1; }
+int poolThreads() { return pool.workers + 1; }
 
 void parallelChunks(Index chunks, void (*chunk)(void*, Index), void* data) {
   // Within a chunk, or while another caller's job runs, the work is done here: the bits are the same.
   std::unique_lock<std::mutex> owner(pool.owner, std::defer_lock);
-  if (inside || pool.threads.empty() || !owner.try_lock()) {
+  if (inside || pool.workers == 0 || !owner.try_lock()) {
     for (Index i = 0; i < chunks; i++) chunk(data, i);
     return;
   }
@@ -136,6 +139,10 @@ void* scratch(ScratchSlot slot, size_t bytes) {
     size_t size = (bytes + bytes / 4 + 4095) / 4096 * 4096;
     std::free(own.blocks[slot]);
     own.blocks[slot] = std::aligned_alloc(64, size);
+    if (own.blocks[slot] == nullptr) {
+      std::fprintf(stderr, "chainrule: out of memory for %zu bytes inside a kernel\n", size);
+      std::abort();
+    }
     own.sizes[slot] = size;
   }
   return own.blocks[slot];

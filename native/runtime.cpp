@@ -7,9 +7,9 @@ namespace {
 
 constexpr int32_t LOOP = -1;
 constexpr Index ALIGNMENT = 64;
-constexpr int HEAD = 8;       // words before a loop's slices
-constexpr int SLICE = 5;      // words of one slice or carry
-constexpr int OPERANDS = 256; // most operands of one kernel
+constexpr int HEAD = 8;         // words before a loop's slices
+constexpr int SLICE = 5;        // words of one slice or carry
+constexpr int OPERANDS = 8192; // most operands of one kernel: their addresses are on the stack
 
 struct Runner {
   const Plan& plan;
@@ -22,9 +22,9 @@ struct Runner {
     return base + operand[1] * ALIGNMENT;
   }
 
-  bool kernel(const int32_t* step) {
-    char* operands[OPERANDS];
+  __attribute__((noinline)) bool kernel(const int32_t* step) {
     int count = step[3];
+    char** operands = static_cast<char**>(__builtin_alloca(static_cast<size_t>(count) * sizeof(char*)));
     for (int i = 0; i < count; i++) operands[i] = at(step + 4 + 2 * i);
     Call call = {step + 4 + 2 * count, operands, count, step[2], &failure};
     table[step[0]](call);

@@ -12,7 +12,10 @@ const target = join(root, "dist/native");
 const objects = join(root, ".cache/native");
 const addon = join(target, "chainrule.node");
 
-// MSVC has no vector extensions; on Windows clang++ is looked for like everywhere else.
+if (process.platform === "win32") {
+  console.log("native: not built on Windows yet: the wasm backend will be used");
+  process.exit(0);
+}
 const candidates = process.env.CXX ? [process.env.CXX] : ["clang++", "g++", "c++"];
 const compiler = candidates.find((name) => spawnSync(name, ["--version"]).status === 0);
 if (compiler === undefined) {

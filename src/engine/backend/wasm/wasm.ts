@@ -101,7 +101,7 @@ class WasmDriver implements Driver {
       if (poison) this.fill(arena, arenaBytes, 0xff);
       const at = this.#module.slots(plan) >>> 0;
       new Uint32Array(this.#module.memory.buffer, at, slots).set(addresses.subarray(0, slots));
-      const call = this.#module.run(plan);
+      const call = this.#run(plan, arenaBytes);
       if (call < 0) return undefined;
       const failure = new Int32Array(this.#module.memory.buffer, this.#module.failure() >>> 0, 3);
       return [failure[0]!, failure[1]!, failure[2]!];
@@ -119,6 +119,15 @@ class WasmDriver implements Driver {
         live = false;
       },
     };
+  }
+
+  // The module stops itself only where its 4 GiB are used up; its memory is then no longer to be relied on.
+  #run(plan: number, arenaBytes: number): number {
+    try {
+      return this.#module.run(plan);
+    } catch (cause) {
+      throw new BackendError("wasm", `out of memory inside a kernel (arena of ${arenaBytes} bytes)`, { cause });
+    }
   }
 
   // A view is made for each use: memory that grows gets a new buffer.
