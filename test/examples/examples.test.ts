@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { filesOf, read } from "../architecture/imports.ts";
 import { examplesOfMarkdown, examplesOfSource, type Example } from "./extract.ts";
 import { runExample } from "./run.ts";
@@ -10,8 +10,14 @@ import { runExample } from "./run.ts";
 // Examples that write files do it in a folder of their own.
 const before = process.cwd();
 const folder = mkdtempSync(join(tmpdir(), "chainrule-examples-"));
-beforeAll(() => process.chdir(folder));
+beforeAll(() => {
+  process.chdir(folder);
+  // Progress bars and printed tables of a hundred examples would bury what a failing one says.
+  vi.spyOn(process.stderr, "write").mockReturnValue(true);
+  vi.spyOn(console, "log").mockReturnValue(undefined);
+});
 afterAll(() => {
+  vi.restoreAllMocks();
   process.chdir(before);
   rmSync(folder, { recursive: true });
 });
@@ -21,7 +27,7 @@ const sources = filesOf("src").filter((path) => path.endsWith(".ts") && !/\.(tes
 
 function declare(examples: readonly Example[]): void {
   for (const example of examples) {
-    if (example.skip) it.skip(example.place);
+    if (example.skip) it.skip(`${example.place} (needs a network, or files that are not here)`);
     else it(example.place, () => runExample(example));
   }
 }
