@@ -77,7 +77,19 @@ export async function installPackage(folder: string): Promise<void> {
   writeFileSync(join(folder, "package.json"), JSON.stringify(consumer));
   writeFileSync(join(folder, "package-lock.json"), JSON.stringify(lock));
   await npm(["ci", "--prefer-offline", "--ignore-scripts"], folder);
+  installPrebuilt(join(folder, "node_modules"));
   copyFileSync(join(root, "test/runtimes/smoke.mjs"), join(folder, "smoke.mjs"));
+}
+
+// The native backend comes as a package of its own for each platform: here the one built from this checkout, if it was.
+function installPrebuilt(modules: string): void {
+  const addon = join(root, "dist", "native", "chainrule.node");
+  if (!existsSync(addon)) return;
+  const name = `@chainrule/native-${process.platform}-${process.arch}`;
+  const folder = join(modules, name);
+  mkdirSync(folder, { recursive: true });
+  copyFileSync(addon, join(folder, "chainrule.node"));
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ name, version: "0.0.0", main: "chainrule.node" }));
 }
 
 /** The path of a Node binary of this major version, installed from npm into `.cache/` when it is not there yet. */
