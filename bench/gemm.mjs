@@ -8,10 +8,15 @@ const variant = addon.setVariant(process.argv[3] ?? "");
 if (variant === undefined) throw new Error(`this machine has no variant ${process.argv[3]}`);
 console.log(`${variant} kernels, ${threads} threads, ${addon.compiler}`);
 
+// Operands live as long as this script.
+const kept = [];
+
 /** Median seconds of one call of a kernel on operands of so many floats each. */
 function time(kernel, sizes, params) {
   const addresses = sizes.map((size) => {
-    const address = addon.alloc(size * 4);
+    const memory = new Uint8Array(size * 4 + 128);
+    kept.push(memory);
+    const address = Math.ceil(addon.address(memory) / 64) * 64;
     addon.write(
       address,
       Float32Array.from({ length: size }, () => Math.random() - 0.5),

@@ -118,15 +118,10 @@ napi_value outcome(napi_env env, const Failure& failure) {
 
 // --- memory ---
 
-napi_value alloc(napi_env env, napi_callback_info info) {
+// Where a typed array lies. JavaScript owns the memory, so its garbage collector gives it back, in loops that never yield too.
+napi_value addressOf(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
-  void* memory = aligned(static_cast<size_t>(number(env, args.at[0])));
-  return numberValue(env, static_cast<double>(reinterpret_cast<uintptr_t>(memory)));
-}
-napi_value release(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  std::free(address(env, args.at[0]));
-  return nullptr;
+  return numberValue(env, static_cast<double>(reinterpret_cast<uintptr_t>(bytesOf(env, args.at[0]).data)));
 }
 napi_value fillBytes(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
@@ -264,7 +259,7 @@ NAPI_MODULE_INIT() {
   const struct {
     const char* name;
     napi_callback function;
-  } functions[] = {{"alloc", alloc},   {"free", release},       {"fill", fillBytes},
+  } functions[] = {{"address", addressOf},       {"fill", fillBytes},
                    {"write", write},   {"read", read},          {"load", load},
                    {"unload", unload}, {"run", run},            {"runAsync", runAsync},
                    {"setVariant", setVariant}, {"setThreads", setThreads}};

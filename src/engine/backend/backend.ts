@@ -55,6 +55,8 @@ export interface Backend {
   /** What runs and why: processor features, threads, build. */
   describe(): string;
   readonly threads: number;
+  /** Whether memory nobody refers to is given back by the garbage collector alone; `free` then only makes it sooner. */
+  readonly collects: boolean;
   /** The kernel for an equation; `undefined` where there is none, and the op is decomposed. */
   lower(context: LowerContext<never>): Lowered | undefined;
   allocate(type: TensorType): Memory;

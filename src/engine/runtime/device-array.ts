@@ -19,7 +19,8 @@ export class DeviceArray implements TensorType {
     this.dtype = type.dtype;
     this.shape = type.shape;
     this.#memory = memory;
-    registry.register(this, { backend, memory }, this);
+    // The registry's hold on the memory would keep it from a collector that can do without.
+    if (!backend.collects) registry.register(this, { backend, memory }, this);
   }
 
   /** The memory; throws once it was disposed or donated. */

@@ -3,7 +3,7 @@ import { ArgumentError, BackendError, formatType, HostArray, IndexError, type Te
 import { bufferBytes, elementBytes, encodePlan, forEachCall, type Plan } from "../../plan/index.ts";
 import type { Backend, LoadedPlan, LowerContext, Lowered, Memory } from "../backend.ts";
 import { writeArray } from "./convert.ts";
-import type { Driver, DriverPlan, Failure } from "./driver.ts";
+import type { Block, Driver, DriverPlan, Failure } from "./driver.ts";
 import { loweringTable, type LowerTarget } from "./kernels/index.ts";
 
 /** Freed memory kept for the next allocation of its size class, in bytes. */
@@ -15,11 +15,11 @@ const POISON = 0xff;
 class CpuMemory implements Memory {
   readonly bytes: number;
   readonly size: number;
-  address: number;
-  constructor(bytes: number, size: number, address: number) {
+  block: Block | undefined;
+  constructor(bytes: number, size: number, block: Block) {
     this.bytes = bytes;
     this.size = size;
-    this.address = address;
+    this.block = block;
   }
 }
 
@@ -34,7 +34,7 @@ export class CpuBackend implements Backend {
   readonly #opcodes: ReadonlyMap<string, number>;
   readonly #target: LowerTarget;
   readonly #poison: boolean;
-  readonly #pool = new Map<number, number[]>();
+  readonly #pool = new Map<number, Block[]>();
   #pooled = 0;
 
   constructor(driver: Driver, options: { readonly poison?: boolean } = {}) {
@@ -59,6 +59,10 @@ export class CpuBackend implements Backend {
     return this.#driver.threads;
   }
 
+  get collects(): boolean {
+    return this.#driver.collects;
+  }
+
   describe(): string {
     return this.#driver.describe() + (this.#poison ? ", fresh memory filled with NaN" : "");
   }
@@ -81,35 +85,35 @@ export class CpuBackend implements Backend {
   allocate(type: TensorType): Memory {
     const bytes = bufferBytes(type);
     const size = sizeClass(bytes);
-    let address = this.#pool.get(size)?.pop();
-    if (address !== undefined) this.#pooled -= size;
-    else address = this.#driver.alloc(size);
-    if (address === 0) {
+    let block = this.#pool.get(size)?.pop();
+    if (block !== undefined) this.#pooled -= size;
+    else block = this.#driver.alloc(size);
+    if (block === undefined) {
       this.#freePool();
-      address = this.#driver.alloc(size);
+      block = this.#driver.alloc(size);
     }
-    if (address === 0) throw new BackendError(this.name, `out of memory: asked for ${size} bytes`);
-    if (this.#poison) this.#driver.fill(address, size, POISON);
-    return new CpuMemory(bytes, size, address);
+    if (block === undefined) throw new BackendError(this.name, `out of memory: asked for ${size} bytes`);
+    if (this.#poison) this.#driver.fill(block.address, size, POISON);
+    return new CpuMemory(bytes, size, block);
   }
 
   free(memory: Memory): void {
     const own = memory as CpuMemory;
-    const { address, size } = own;
-    if (address === 0) return;
-    own.address = 0;
+    const { block, size } = own;
+    if (block === undefined) return;
+    own.block = undefined;
     if (this.#pooled + size > MAX_POOLED) {
-      this.#driver.free(address);
+      this.#driver.free(block);
       return;
     }
     const list = this.#pool.get(size);
-    if (list === undefined) this.#pool.set(size, [address]);
-    else list.push(address);
+    if (list === undefined) this.#pool.set(size, [block]);
+    else list.push(block);
     this.#pooled += size;
   }
 
   #freePool(): void {
-    for (const addresses of this.#pool.values()) for (const address of addresses) this.#driver.free(address);
+    for (const blocks of this.#pool.values()) for (const block of blocks) this.#driver.free(block);
     this.#pool.clear();
     this.#pooled = 0;
   }
@@ -137,9 +141,9 @@ export class CpuBackend implements Backend {
   }
 
   #address(memory: Memory): number {
-    const { address } = memory as CpuMemory;
-    if (address === 0) throw new BackendError(this.name, "memory was used after it was freed");
-    return address;
+    const { block } = memory as CpuMemory;
+    if (block === undefined) throw new BackendError(this.name, "memory was used after it was freed");
+    return block.address;
   }
 }
 

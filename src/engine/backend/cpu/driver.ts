@@ -4,6 +4,12 @@ import type { TypedArray } from "../../core/index.ts";
 /** Why a stream stopped: the number of the kernel call, the value it met, and the limit it had to stay below. */
 export type Failure = readonly [call: number, value: number, limit: number];
 
+/** A piece of memory. With an owner it lives as long as that object, and the garbage collector gives it back. */
+export interface Block {
+  readonly address: number;
+  readonly owner?: object;
+}
+
 /** A stream with its arena. */
 export interface DriverPlan {
   /** `slots`: addresses of the external slots. */
@@ -20,10 +26,13 @@ export interface Driver {
   /** Instructions of the loop kernel by number. */
   readonly loopOps: readonly string[];
   readonly threads: number;
+  /** Whether blocks have owners. */
+  readonly collects: boolean;
   describe(): string;
-  /** Memory of at least so many bytes, 64-byte aligned; 0 where there is none. */
-  alloc(bytes: number): number;
-  free(address: number): void;
+  /** Memory of at least so many bytes, 64-byte aligned; `undefined` where there is none. */
+  alloc(bytes: number): Block | undefined;
+  /** Gives a block without an owner back. */
+  free(block: Block): void;
   fill(address: number, bytes: number, byte: number): void;
   write(address: number, from: TypedArray): void;
   read(address: number, into: TypedArray): void;

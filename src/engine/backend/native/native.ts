@@ -2,7 +2,7 @@
 import { ArgumentError, BackendError, type TypedArray } from "../../core/index.ts";
 import type { Backend } from "../backend.ts";
 import { CpuBackend } from "../cpu/cpu-backend.ts";
-import type { Driver, DriverPlan, Failure } from "../cpu/driver.ts";
+import type { Block, Driver, DriverPlan, Failure } from "../cpu/driver.ts";
 import { requireNative } from "../cpu/locate.ts";
 
 // Exports of native/addon.cpp.
@@ -10,8 +10,7 @@ interface Addon {
   readonly kernels: readonly string[];
   readonly loopOps: readonly string[];
   readonly compiler: string;
-  alloc(bytes: number): number;
-  free(address: number): void;
+  address(memory: Uint8Array): number;
   fill(address: number, bytes: number, byte: number): void;
   write(address: number, from: TypedArray): void;
   read(address: number, into: TypedArray): void;
@@ -42,6 +41,19 @@ function threadCount(asked: number | undefined): number {
   return threads;
 }
 
+// Vectors may be read past the end of an array, and blocks start at a multiple of this.
+const ALIGNMENT = 64;
+
+function allocate(addon: Addon, bytes: number): Block | undefined {
+  try {
+    const owner = Buffer.allocUnsafeSlow(bytes + 2 * ALIGNMENT);
+    return { address: Math.ceil(addon.address(owner) / ALIGNMENT) * ALIGNMENT, owner };
+  } catch (error) {
+    if (error instanceof RangeError) return undefined; // larger than a buffer may be, or no memory left
+    throw error;
+  }
+}
+
 /** Loads the addon; throws BackendError with the reason where it cannot run. */
 export function loadNative(options: NativeOptions = {}): Driver {
   const { exports, from } = requireNative();
@@ -60,8 +72,9 @@ export function loadNative(options: NativeOptions = {}): Driver {
     loopOps: addon.loopOps,
     threads,
     describe: () => `${variant} kernels on ${threads} thread${threads === 1 ? "" : "s"}, ${addon.compiler}, ${from}`,
-    alloc: (bytes) => addon.alloc(bytes),
-    free: (address) => addon.free(address),
+    collects: true,
+    alloc: (bytes) => allocate(addon, bytes),
+    free: () => {}, // the garbage collector finds it
     fill: (address, bytes, byte) => addon.fill(address, bytes, byte),
     write: (address, array) => addon.write(address, array),
     read: (address, into) => addon.read(address, into),

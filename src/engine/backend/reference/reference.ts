@@ -18,6 +18,7 @@ export function createReference(): Backend {
   return {
     name: "reference",
     threads: 1,
+    collects: true,
     describe: () => "float64 evaluation in JavaScript, one op at a time: the oracle the others are held against",
     lower: lowerToEvaluation,
     allocate: (type) => new ReferenceMemory(sizeOf(type.shape)),

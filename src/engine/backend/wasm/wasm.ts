@@ -2,7 +2,7 @@
 import { BackendError, type TypedArray } from "../../core/index.ts";
 import type { Backend } from "../backend.ts";
 import { CpuBackend } from "../cpu/cpu-backend.ts";
-import type { Driver, DriverPlan, Failure } from "../cpu/driver.ts";
+import type { Block, Driver, DriverPlan, Failure } from "../cpu/driver.ts";
 import { readWasm } from "../cpu/locate.ts";
 
 /** A compiled WebAssembly module, as `WebAssembly.compile(bytes)` gives it. */
@@ -53,6 +53,7 @@ export function loadWasm(given?: Uint8Array<ArrayBuffer> | CompiledModule): Driv
 class WasmDriver implements Driver {
   readonly name: string = "wasm";
   readonly threads: number = 1;
+  readonly collects: boolean = false;
   readonly kernels: readonly string[];
   readonly loopOps: readonly string[];
   readonly #module: Exports;
@@ -67,12 +68,13 @@ class WasmDriver implements Driver {
     return "WebAssembly SIMD, 128-bit vectors, one thread";
   }
 
-  alloc(bytes: number): number {
-    return this.#module.alloc(bytes) >>> 0;
+  alloc(bytes: number): Block | undefined {
+    const address = this.#module.alloc(bytes) >>> 0;
+    return address === 0 ? undefined : { address };
   }
 
-  free(address: number): void {
-    this.#module.free(address);
+  free(block: Block): void {
+    this.#module.free(block.address);
   }
 
   fill(address: number, bytes: number, byte: number): void {
@@ -89,8 +91,8 @@ class WasmDriver implements Driver {
 
   load(stream: Int32Array, options: { arenaBytes: number; slots: number; poison: boolean }): DriverPlan {
     const { arenaBytes, slots, poison } = options;
-    const words = this.alloc(stream.byteLength);
-    const arena = this.alloc(arenaBytes);
+    const words = this.alloc(stream.byteLength)?.address ?? 0;
+    const arena = this.alloc(arenaBytes)?.address ?? 0;
     if (words === 0 || arena === 0) throw new BackendError("wasm", `out of memory: asked for ${arenaBytes} bytes`);
     this.write(words, stream);
     const plan = this.#module.load(words, stream.length, arena, slots);
