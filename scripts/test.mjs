@@ -1,6 +1,6 @@
 // `npm test`: build, check, all suites. `npm test -- pattern …` builds and runs the test files whose path holds a pattern.
 // The last line is the count that machines read: `N passed, N failed`. Each failing check counts as one.
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { check } from "./check.mjs";
 import { closingLine, SUMMARY } from "./lib/reporter.mjs";
@@ -10,9 +10,14 @@ const began = performance.now();
 const args = process.argv.slice(2);
 const whole = args.length === 0;
 
+const cache = join(root, ".cache");
+mkdirSync(cache, { recursive: true });
+
 function close(counts) {
+  const line = closingLine(counts);
+  writeFileSync(join(cache, "closing-line"), `${line}\n`);
   console.log(`test: ${seconds(began)}`);
-  console.log(closingLine(counts));
+  console.log(line);
   process.exit(counts.failed === 0 ? 0 : 1);
 }
 
@@ -22,8 +27,7 @@ if ((await runNode(["scripts/build.mjs"])) !== 0) close({ passed: 0, failed: 1, 
 const checks = whole ? ["format", "lint", "types", "generated"] : [];
 const failedChecks = whole ? await check(checks) : [];
 
-mkdirSync(join(root, ".cache"), { recursive: true });
-const summary = join(root, ".cache", "test-summary.json");
+const summary = join(cache, "test-summary.json");
 rmSync(summary, { force: true });
 const env = { ...process.env, [SUMMARY]: summary };
 const code = await runNode(["node_modules/vitest/vitest.mjs", "run", ...args], { env });
