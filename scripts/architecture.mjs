@@ -53,7 +53,7 @@ Folder = layer = subpath export = chapter of this file. A room imports from room
 | --- | --- | --- | --- |
 ${rows.join("\n")}
 
-Beside \`src/\`: \`native/\` holds the C++ kernels, one source for the native addon and for WebAssembly; \`data/\` the embedded digits; \`test/\` the suites that cross rooms (unit tests stand beside their source); \`bench/\` the measurements; \`examples/\` programs to start from; \`docs/\` the book, the decisions and the log; \`scripts/\` what npm calls.
+Beside \`src/\`: \`native/\` holds the C++ kernels, one source for the native addon and for WebAssembly; \`data/\` the embedded digits; \`test/\` the suites that cross rooms (unit tests stand beside their source); \`bench/\` the measurements; \`docs/\` the book, the decisions and the log; \`scripts/\` what npm calls.
 
 ## The rooms
 
