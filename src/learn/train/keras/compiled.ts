@@ -61,8 +61,11 @@ export function compileFor(outputs: readonly string[], options: CompileOptions):
     throw new ArgumentError("compile", `\`seed\` is a whole number ≥ 0: received ${seed}`);
   const losses = perOutput("loss", outputs, loss).map((one) => resolveLoss(one));
   const weights = lossWeights === undefined ? undefined : perOutput<number>("lossWeights", outputs, lossWeights);
-  const plain = metricsPerOutput("metrics", outputs, metrics);
-  const weighted = metricsPerOutput("weightedMetrics", outputs, weightedMetrics);
+  // Here, so that a wrong name is an error of compile() and not of the first fit().
+  const resolved = (lists: (readonly MetricLike[])[]): (readonly Metric[])[] =>
+    lists.map((list) => list.map(resolveMetric));
+  const plain = resolved(metricsPerOutput("metrics", outputs, metrics));
+  const weighted = resolved(metricsPerOutput("weightedMetrics", outputs, weightedMetrics));
   return {
     optimizer: resolveOptimizer(optimizer),
     losses,
@@ -72,8 +75,8 @@ export function compileFor(outputs: readonly string[], options: CompileOptions):
       new Measures(
         outputs.map((name, o): OutputMeasures => ({
           name: outputs.length === 1 ? undefined : name,
-          metrics: plain[o]!.map(resolveMetric),
-          weightedMetrics: weighted[o]!.map(resolveMetric),
+          metrics: plain[o]!,
+          weightedMetrics: weighted[o]!,
         })),
       ),
   };
