@@ -24,7 +24,7 @@ const modules = new Set(
 // What was compiled from a file that is gone would still be importable, and packed.
 for (const path of files(dist)) {
   if (/^(native|wasm)$/.test(path.split(sep)[0])) continue;
-  const module = path.replace(/\.(js|d\.ts|js\.map|d\.ts\.map)$/, "");
+  const module = path.replace(/\.(js|d\.ts)$/, "");
   if (!modules.has(module)) rmSync(join(dist, path));
 }
 
