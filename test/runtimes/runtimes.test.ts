@@ -2,7 +2,7 @@
 import { copyFileSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { root } from "../architecture/imports.ts";
+import { read, root } from "../architecture/imports.ts";
 import { execute, installNode, installPackage } from "./install.ts";
 
 const consumer = join(root, ".cache", "consumer");
@@ -54,6 +54,15 @@ describe("the installed package", () => {
     });
     expect({ code, err }).toEqual({ code: 0, err: "" });
     expect(out).toContain("wasm");
+  });
+
+  it("can be imported by every subpath it names", async () => {
+    const { exports } = JSON.parse(read("package.json")) as { exports: Record<string, unknown> };
+    const paths = Object.keys(exports).filter((path) => path !== "./package.json");
+    const program = paths.map((path) => `await import(${JSON.stringify(`chainrule${path.slice(1)}`)});`).join("\n");
+    const { code, err } = await execute(process.execPath, ["--input-type=module", "-e", program], { cwd: consumer });
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(paths.length).toBeGreaterThan(10);
   });
 
   it("is loaded by require too", async () => {
