@@ -34,6 +34,8 @@ export interface Callback {
   onBatchBegin?(batch: number, run: TrainRun): void | Promise<void>;
   /** `logs` holds running values of the epoch, computed when read. */
   onBatchEnd?(batch: number, logs: Logs, run: TrainRun): void | Promise<void>;
+  /** Called before `onTrainEnd` where the run was stopped in the middle of an epoch: the state is the last one trained. */
+  onInterrupt?(run: TrainRun): void | Promise<void>;
   /** Told of lines for people; without any listener they go to stderr. */
   onNote?(line: string): void;
   save?(): CallbackMemory;
@@ -96,7 +98,8 @@ export interface TrainRun {
   note(line: string): void;
 }
 
-type Event = "onTrainBegin" | "onTrainEnd" | "onEpochBegin" | "onEpochEnd" | "onBatchBegin" | "onBatchEnd";
+type Event =
+  "onTrainBegin" | "onTrainEnd" | "onInterrupt" | "onEpochBegin" | "onEpochEnd" | "onBatchBegin" | "onBatchEnd";
 
 /** Calls an event of all callbacks, one after the other, those marked `last` at the end. */
 export async function notify(callbacks: readonly Callback[], event: Event, ...args: readonly unknown[]): Promise<void> {

@@ -151,7 +151,8 @@ class Loop implements TrainRun {
     this.state = withLearningRate(this.#state, value);
   }
   stop(reason: string): void {
-    this.stopped ??= reason;
+    // An interruption is for now, every other reason for good.
+    if (this.stopped === undefined || this.stopped === INTERRUPTED) this.stopped = reason;
   }
   note(line: string): void {
     const listeners = this.#callbacks.filter(({ onNote }) => onNote !== undefined);
@@ -202,6 +203,9 @@ class Loop implements TrainRun {
   }
 
   async end(): Promise<void> {
+    // What is saved now must be what was trained: callbacks may put other weights in place at the end.
+    if (this.stopped !== undefined && this.#state.position.sample > 0)
+      await notify(this.#callbacks, "onInterrupt", this);
     await notify(this.#callbacks, "onTrainEnd", this.#logs, this);
   }
 

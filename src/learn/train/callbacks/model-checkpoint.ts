@@ -74,8 +74,8 @@ export function modelCheckpoint(folder: string, options: ModelCheckpointOptions 
       const due = everyEpochs > 0 && (epoch + 1) % everyEpochs === 0;
       if (saveBestOnly ? better : due || run.stopped !== undefined) await save(run, logs);
     },
-    async onTrainEnd(_, run) {
-      if (run.stopped !== undefined && run.step !== saved && !saveBestOnly) await save(run);
+    async onInterrupt(run) {
+      if (run.step !== saved && !saveBestOnly) await save(run);
     },
     save: () => ({ values: { best: best ?? null } }),
     load({ values }) {
