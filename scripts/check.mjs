@@ -3,7 +3,19 @@ import { fileURLToPath } from "node:url";
 import { runJobs, seconds } from "./lib/run.mjs";
 
 const jobs = [
-  { name: "format", args: ["node_modules/prettier/bin/prettier.cjs", "--check", "--log-level", "warn", "."] },
+  {
+    name: "format",
+    args: [
+      "node_modules/prettier/bin/prettier.cjs",
+      "--check",
+      "--log-level",
+      "warn",
+      "--cache",
+      "--cache-location",
+      ".cache/prettier",
+      ".",
+    ],
+  },
   { name: "lint", args: ["node_modules/oxlint/bin/oxlint", "--type-aware", "--format=unix", "."] },
   { name: "types", args: ["node_modules/typescript/bin/tsc", "-p", "."] },
   { name: "generated", args: ["scripts/architecture.mjs", "--check"] },
