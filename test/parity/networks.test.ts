@@ -1,6 +1,6 @@
 // Four networks against PyTorch: logits and gradients of the first batch, the losses of 100 steps with each optimizer.
 import { beforeAll, describe, expect, it } from "vitest";
-import { HostArray } from "../../src/engine/core/index.ts";
+import type { HostArray } from "../../src/engine/core/index.ts";
 import { tensor, valueAndGrad, withDevice, type Tensor } from "../../src/engine/tensor/index.ts";
 import { Context, resolveLoss, type Module } from "../../src/learn/nn/index.ts";
 import type { Optimizer, TensorMap } from "../../src/learn/optim/index.ts";

@@ -86,7 +86,11 @@ export function makeCase(number) {
       model.compile({ optimizer, loss: "sparse_categorical_crossentropy", metrics: ["accuracy"], seed: number });
       const fit = (options) =>
         model.fit(x, y, {
-          ...{ epochs, batchSize, shuffle: number % 5 !== 0, verbose: 0, validationSplit: validated ? 0.2 : 0 },
+          epochs,
+          batchSize,
+          verbose: 0,
+          shuffle: number % 5 !== 0,
+          validationSplit: validated ? 0.2 : 0,
           ...options,
           callbacks: [...callbacks(), { onNote() {} }, ...(options.callbacks ?? [])],
         });
@@ -149,8 +153,10 @@ export async function killable(folder, onLine = () => {}) {
   model.compile({ optimizer: "adam", loss: "sparse_categorical_crossentropy", metrics: ["accuracy"], seed: 5 });
   let first;
   await model.fit(x, y, {
-    ...{ epochs: 20, batchSize: 6, verbose: 0, resume: true },
-    ...(folder === undefined ? { resume: false } : { run: folder, checkpoint: { everySteps: 1, keepLast: 2 } }),
+    epochs: 20,
+    batchSize: 6,
+    verbose: 0,
+    ...(folder === undefined ? {} : { run: folder, resume: true, checkpoint: { everySteps: 1, keepLast: 2 } }),
     callbacks: [
       {
         onBatchBegin(_, run) {

@@ -6,6 +6,7 @@ import { notify, record, type Callback, type History, type Logs, type Snapshot, 
 import { diagnose } from "./diagnose.ts";
 import type { Measures } from "./measures.ts";
 import type { StepBatch } from "./objective.ts";
+import { Pace } from "./pace.ts";
 import { valuesOf, withLearningRate, type TrainState } from "./state.ts";
 import type { StepOutputs, TrainStep } from "./step.ts";
 
@@ -243,6 +244,7 @@ class Loop implements TrainRun {
     const { dataset, upload, step, measures } = this.#options;
     const { samplesPerEpoch } = this.#sampler;
     const live = measures.live();
+    const pace = new Pace();
     const load = (position: number): { indices: Uint32Array; host: HostBatch | Promise<HostBatch> } => {
       const indices = this.#sampler.indices(this.#state.position.epoch, position);
       return { indices, host: dataset.batch(indices) };
@@ -256,7 +258,10 @@ class Loop implements TrainRun {
       await notify(this.#callbacks, "onBatchBegin", batch, this);
       const onDevice = upload(host);
       sample += indices.length;
-      const running = step.run(this.#state, onDevice);
+      const running = pace.step(
+        () => step(this.#state, onDevice),
+        () => step.run(this.#state, onDevice),
+      );
       // The next batch is gathered while the device works; a failure of it is thrown when it is its turn.
       next = sample < samplesPerEpoch ? quietly(load, sample) : undefined;
       const [state, outputs] = await running;

@@ -6,6 +6,7 @@ import type { TensorMap } from "../../optim/index.ts";
 import type { Logs } from "../callback.ts";
 import type { HostBatch } from "../loop.ts";
 import type { Measures } from "../measures.ts";
+import { Pace } from "../pace.ts";
 import type { EvaluateStep, PredictStep } from "../step.ts";
 import { uploader, type Port, type Ports } from "./prepare.ts";
 
@@ -21,12 +22,16 @@ export async function measureOn(
   }: { readonly values: TensorMap; readonly ports: Ports; readonly batchSize: number; readonly measures: Measures },
 ): Promise<Logs> {
   const upload = uploader(ports);
+  const pace = new Pace();
   const order = sampler(data.length, { batchSize, shuffle: false });
   for (let start = 0; start < data.length; start += batchSize) {
     const indices = order.indices(0, start);
     const host = await data.batch(indices);
     const batch = upload(host);
-    const outputs = await step.run(values, batch);
+    const outputs = await pace.step(
+      () => step(values, batch),
+      () => step.run(values, batch),
+    );
     measures.update({
       count: indices.length,
       loss: outputs.loss.item(),
@@ -52,10 +57,15 @@ export async function predictOn(
 ): Promise<HostArray[]> {
   const n = arrays[0]!.shape[0]!;
   const pieces: HostArray[][] = [];
+  const pace = new Pace();
   for (let start = 0; start < n; start += batchSize) {
     const rows = arrays.map((array) => array.rows(start, Math.min(start + batchSize, n)));
     const inputs = rows.map((array, i) => tensor(array, { dtype: ports[i]!.dtype }));
-    const outputs = await step.run(values, inputs.length === 1 ? inputs[0]! : inputs);
+    const given = inputs.length === 1 ? inputs[0]! : inputs;
+    const outputs = await pace.step(
+      () => step(values, given),
+      () => step.run(values, given),
+    );
     pieces.push(outputs.map((output) => output.host()));
     for (const one of [...inputs, ...outputs]) one.dispose();
   }
