@@ -229,6 +229,9 @@ describe("resolveOptimizer", () => {
     expect(() => resolveOptimizer({ name: "sgd", learningRate: { schedule: "toString" } } as never)).toThrow(
       /no schedule/,
     );
+    expect(() => resolveOptimizer({ name: "sgd", beta1: 0.5 } as never)).toThrow(
+      /has no option `beta1`\nhint: its options are learningRate, momentum/,
+    );
     expect(() => sgd({ nesterov: true })).toThrow(/needs momentum/);
     expect(() => adam({ beta1: 1.5 })).toThrow(/`beta1` must be/);
     expect(() => adam({ clipValue: 1, clipNorm: 1 })).toThrow(/at most one/);

@@ -171,9 +171,14 @@ export function resolveOptimizer(what: Optimizer | string | { readonly name: str
       hint: `there are: ${Object.keys(optimizers).join(", ")}`,
     });
   }
-  if (learningRate === undefined) return factory(options);
-  return factory({
-    ...options,
-    learningRate: isPlainObject(learningRate) ? scheduleFrom(learningRate) : (learningRate as number),
+  const rate = isPlainObject(learningRate) ? scheduleFrom(learningRate) : (learningRate as number | undefined);
+  const made = factory(rate === undefined ? options : { ...options, learningRate: rate });
+  // An option that the optimizer does not repeat in its config, it did not read.
+  const unread = Object.keys(options).find((option) => !Object.hasOwn(made.config, option));
+  if (unread === undefined) return made;
+  throw new ArgumentError(made.name, `has no option \`${unread}\``, {
+    hint: `its options are ${Object.keys(made.config)
+      .filter((option) => option !== "name")
+      .join(", ")}`,
   });
 }

@@ -81,7 +81,7 @@ export abstract class BaseModel<I extends ModelInput = ModelInput, O extends Mod
    * Dataset whose batches are `{ x, y }`. Errors: DataError before the first step for data that cannot be trained on,
    * NumericError when the loss is no longer finite.
    */
-  async fit(x: ArraysInput | Dataset<HostBatch>, y?: ArraysInput, options: FitOptions = {}): Promise<History> {
+  async fit(x: ArraysInput | Dataset, y?: ArraysInput, options: FitOptions = {}): Promise<History> {
     return this.#exclusively("fit", async () => {
       const compiled = this.#needCompiled("fit");
       const { data, held, ports } = await this.#trainingData(x, y, options);
@@ -131,13 +131,13 @@ export abstract class BaseModel<I extends ModelInput = ModelInput, O extends Mod
 
   /** Loss and metrics on other data, in this order; by name with `returnDict`. */
   async evaluate(
-    x: ArraysInput | Dataset<HostBatch>,
+    x: ArraysInput | Dataset,
     y: ArraysInput | undefined,
     options: EvaluateOptions & { readonly returnDict: true },
   ): Promise<Logs>;
-  async evaluate(x: ArraysInput | Dataset<HostBatch>, y?: ArraysInput, options?: EvaluateOptions): Promise<number[]>;
+  async evaluate(x: ArraysInput | Dataset, y?: ArraysInput, options?: EvaluateOptions): Promise<number[]>;
   async evaluate(
-    x: ArraysInput | Dataset<HostBatch>,
+    x: ArraysInput | Dataset,
     y?: ArraysInput,
     options: EvaluateOptions & { readonly returnDict?: boolean } = {},
   ): Promise<number[] | Logs> {
@@ -303,7 +303,7 @@ export abstract class BaseModel<I extends ModelInput = ModelInput, O extends Mod
 
   async #data(
     what: string,
-    { x, y }: { x: ArraysInput | Dataset<HostBatch>; y: ArraysInput | undefined },
+    { x, y }: { x: ArraysInput | Dataset; y: ArraysInput | undefined },
     options: { readonly sampleWeight?: ArraysInput; readonly classWeight?: FitOptions["classWeight"] },
   ): Promise<{ data: Dataset<HostBatch>; ports: Ports }> {
     if (isDataset(x)) {
@@ -329,7 +329,7 @@ export abstract class BaseModel<I extends ModelInput = ModelInput, O extends Mod
   }
 
   async #trainingData(
-    x: ArraysInput | Dataset<HostBatch>,
+    x: ArraysInput | Dataset,
     y: ArraysInput | undefined,
     options: FitOptions,
   ): Promise<{ data: Dataset<HostBatch>; held: Dataset<HostBatch> | undefined; ports: Ports }> {

@@ -4,7 +4,6 @@ import { DataError, HostArray } from "../../../engine/core/index.ts";
 import { arrayDataset, type Dataset } from "../../../data/index.ts";
 import { setDefaultDevice, tensor } from "../../../engine/tensor/index.ts";
 import { conv2d, dense, embedding, flatten, globalAveragePooling1d } from "../../nn/index.ts";
-import type { HostBatch } from "../loop.ts";
 import { Sequential } from "./sequential.ts";
 
 beforeAll(() => {
@@ -52,15 +51,15 @@ describe("data", () => {
 
   it("can be a dataset, sync or async, with weights", async () => {
     const arrays = { x: HostArray.from(ROWS), y: HostArray.from(LABELS, "int32") };
-    const memory = arrayDataset(arrays) as unknown as Dataset<HostBatch>;
-    const slow: Dataset<HostBatch> = { length: 4, batch: async (indices) => memory.batch(indices) };
+    const memory = arrayDataset(arrays);
+    const slow: Dataset = { length: 4, batch: async (indices) => memory.batch(indices) };
     const expected = await lossOf(ROWS, LABELS);
     for (const dataset of [memory, slow]) {
       const { history } = await model().fit(dataset, undefined, { verbose: 0 });
       expect(history["loss"]![0]).toBe(expected);
     }
     const weights = HostArray.from([2, 2, 2, 2]);
-    const weighted = arrayDataset({ ...arrays, weights }) as unknown as Dataset<HostBatch>;
+    const weighted = arrayDataset({ ...arrays, weights });
     expect((await model().fit(weighted, undefined, { verbose: 0 })).history["loss"]![0]).toBeCloseTo(2 * expected, 10);
   });
 

@@ -5,7 +5,6 @@ import type { Dataset, JsonValue } from "../../../data/index.ts";
 import type { Callback, Snapshot } from "../callback.ts";
 import { modelCheckpoint, type ModelCheckpointOptions } from "../callbacks/index.ts";
 import { CheckpointStore } from "../checkpoint.ts";
-import type { HostBatch } from "../loop.ts";
 import { progressBar } from "../progress.ts";
 import { RUN_FILES, runLog } from "../run-log.ts";
 import type { TrainState } from "../state.ts";
@@ -26,7 +25,7 @@ export interface FitOptions {
   /** Part of the arrays, from their end, that is not trained on but measured after each epoch. */
   readonly validationSplit?: number;
   /** Other data measured after each epoch: `[x, y]`, `[x, y, sampleWeight]` or a dataset. */
-  readonly validationData?: readonly [x: ArraysInput, y: ArraysInput, sampleWeight?: ArraysInput] | Dataset<HostBatch>;
+  readonly validationData?: readonly [x: ArraysInput, y: ArraysInput, sampleWeight?: ArraysInput] | Dataset;
   readonly validationBatchSize?: number;
   /** Factor of the loss of each class number. */
   readonly classWeight?: { readonly [label: number]: number };

@@ -43,7 +43,7 @@ export interface WeightOptions {
 }
 
 /** Whether something is a dataset rather than arrays. */
-export function isDataset(x: unknown): x is Dataset<HostBatch> {
+export function isDataset(x: unknown): x is Dataset {
   return typeof x === "object" && x !== null && "batch" in x && typeof x.batch === "function" && "length" in x;
 }
 
@@ -94,11 +94,7 @@ export function inputArrays(what: string, x: ArraysInput, ports: readonly Port[]
  * A user's dataset as one of host batches: its batches are `{ x, y }` or `{ x, y, weights }`, y an array or a list.
  * The first batch is checked before training; every batch is brought into shape as it comes.
  */
-export async function adaptDataset(
-  what: string,
-  dataset: Dataset<HostBatch>,
-  ports: Ports,
-): Promise<Dataset<HostBatch>> {
+export async function adaptDataset(what: string, dataset: Dataset, ports: Ports): Promise<Dataset<HostBatch>> {
   if (dataset.length === 0) throw new DataError(what, "the dataset is empty: there is no sample");
   const adapt = (batch: unknown): HostBatch => {
     if (!isPlainObject(batch) || !("x" in batch) || !("y" in batch)) {
