@@ -74,10 +74,19 @@ describe("progressBar", () => {
     expect(stream.text).toContain("\x1b[32m━━━━━━━━━━\x1b[39m\x1b[37m━━━━━━━━━━\x1b[39m");
   });
 
-  it("never runs over the edge", () => {
+  it("never runs over the edge while it moves", () => {
     const stream = new Screen(true, 40);
     epoch(progressBar({ stream, now }), 10, { ms: 100, logs: { loss: 1, accuracy: 0.5 } });
-    for (const line of stream.text.split(/[\r\n]+/)) expect(line.length).toBeLessThan(41);
+    const lines = stream.text.split(/[\r\n]+/);
+    // The line that stays holds everything.
+    expect(lines.at(-2)).toMatch(/val_loss: 1\.0000e-05$/);
+    for (const line of lines.slice(0, -2)) expect(line.length).toBeLessThan(41);
+  });
+
+  it("takes 0 columns for not knowing", () => {
+    const stream = new Screen(true, 0);
+    epoch(progressBar({ stream, now }), 4, { ms: 100, logs: { loss: 1 } });
+    expect(stream.text).toContain("4/4 ━━━━━━━━━━━━━━━━━━━━ 0s 100ms/step - loss: 1.0000");
   });
 
   it("writes plain lines where there is no terminal, and with verbose 2", () => {

@@ -35,7 +35,8 @@ export function progressBar(options: ProgressOptions = {}): Callback {
     onScreen = 0;
   };
   const draw = (line: string, end: string): void => {
-    const room = moving ? (stream.columns ?? 80) : Infinity;
+    // The last line of an epoch stays as it is and may wrap. Some terminals say 0 columns: they do not know.
+    const room = moving && end === "" ? stream.columns || 80 : Infinity;
     const text = cut(line, room);
     const width = visible(text);
     stream.write(`${moving ? "\r" : ""}${text}${" ".repeat(Math.max(0, onScreen - width))}${end}`);
