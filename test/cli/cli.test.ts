@@ -6,13 +6,16 @@ import { describe, expect, it } from "vitest";
 
 const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
+// Test runners ask for colours where they think their output has them (CI); what is tested here starts without.
+const { FORCE_COLOR: _, NO_COLOR: __, ...plain } = process.env;
+
 function chainrule(
   args: string[],
   env: Record<string, string> = {},
 ): { code: number | null; out: string; err: string } {
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
     encoding: "utf8",
-    env: { ...process.env, ...env },
+    env: { ...plain, ...env },
   });
   return { code: status, out: stdout, err: stderr };
 }
