@@ -68,5 +68,6 @@ function colored(stream: NodeJS.WriteStream): boolean {
   const { NO_COLOR, FORCE_COLOR, TERM } = process.env;
   if (NO_COLOR !== undefined && NO_COLOR !== "") return false;
   if (FORCE_COLOR !== undefined && FORCE_COLOR !== "0") return true;
-  return stream.isTTY && TERM !== "dumb";
+  // Not a terminal: `isTTY` is undefined then, whatever its type says, and undefined would leave the choice to the library.
+  return Boolean(stream.isTTY) && TERM !== "dumb";
 }
