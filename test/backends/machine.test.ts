@@ -17,12 +17,10 @@ import {
 import { allOps, float, int } from "../../src/engine/ops/index.ts";
 import { Plan, type KernelCall } from "../../src/engine/plan/index.ts";
 import { assertClose, drawWeights } from "../../src/testing/index.ts";
-import { allocateAll, meaning, nativeVariant, runOp, slotPlan, tolerance, variants } from "./one-call.ts";
+import { allocateAll, meaning, nativeBuilt, nativeVariant, runOp, slotPlan, tolerance, variants } from "./one-call.ts";
 
-const backends: [string, () => Backend][] = [
-  ["native", () => createNative({ poison: true })],
-  ["wasm", () => createWasm({ poison: true })],
-];
+const wasm: [string, () => Backend] = ["wasm", () => createWasm({ poison: true })];
+const backends = nativeBuilt ? [["native", () => createNative({ poison: true })] as typeof wasm, wasm] : [wasm];
 
 const opOf = (name: string): (typeof allOps)[number] => allOps.find((op) => op.name === name)!;
 
@@ -227,7 +225,7 @@ describe.each(backends)("%s", (_, open) => {
   });
 });
 
-it("native leaves the event loop free", async () => {
+it.skipIf(!nativeBuilt)("native leaves the event loop free", async () => {
   const backend = createNative();
   const n = 1024;
   const types = [float([n, n]), float([n, n])];
@@ -245,7 +243,7 @@ it("native leaves the event loop free", async () => {
   expect(turns).toBeGreaterThan(3);
 });
 
-it("refuses a variant or a number of threads that cannot be", () => {
+it.skipIf(!nativeBuilt)("refuses a variant or a number of threads that cannot be", () => {
   expect(() => createNative({ threads: 0 })).toThrow(ArgumentError);
   expect(() => createNative({ threads: 1.5 })).toThrow(ArgumentError);
   expect(nativeVariant("vax", 1)).toBeUndefined();
