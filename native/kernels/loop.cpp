@@ -185,6 +185,26 @@ void fillRegister(float* d, int32_t word) {
   for (Index i = 0; i < LENGTH; i++) out[i] = word;
 }
 
+// Element ⌊i / inner⌋ mod period of the source for each i in [from, from + n): a broadcast as it is read.
+template <class T, class U>
+void repeat(U* out, const T* source, Index from, Index n, Index inner, Index period) {
+  Index at = from / inner % period, rest = inner - from % inner;
+  for (Index i = 0; i < n;) {
+    if (inner == 1) {
+      Index run = least(n - i, period - at);
+      for (Index k = 0; k < run; k++) out[i + k] = source[at + k];
+      i += run;
+      at = 0;
+    } else {
+      Index run = least(n - i, rest);
+      for (Index k = 0; k < run; k++) out[i + k] = source[at];
+      i += run;
+      rest = inner;
+      at = at + 1 == period ? 0 : at + 1;
+    }
+  }
+}
+
 // Runs the instructions on elements [from, from + n). A tail shorter than LANES goes through the registers only.
 void runTile(const Program& p, float* file, float** reg, Index from, Index n) {
   Index padded = divideUp(n, LANES) * LANES;
@@ -208,6 +228,20 @@ void runTile(const Program& p, float* file, float** reg, Index from, Index n) {
         const uint8_t* source = p.call.at<uint8_t>(ins[2]) + from;
         int32_t* out = reinterpret_cast<int32_t*>(own);
         for (Index i = 0; i < n; i++) out[i] = source[i];
+        zeroBytes(out + n, (padded - n) * 4);
+        reg[ins[1]] = own;
+        break;
+      }
+      case L_loadWordRepeat: {
+        int32_t* out = reinterpret_cast<int32_t*>(own);
+        repeat(out, p.call.at<int32_t>(ins[2]), from, n, ins[3], ins[4]);
+        zeroBytes(out + n, (padded - n) * 4);
+        reg[ins[1]] = own;
+        break;
+      }
+      case L_loadBoolRepeat: {
+        int32_t* out = reinterpret_cast<int32_t*>(own);
+        repeat(out, p.call.at<uint8_t>(ins[2]), from, n, ins[3], ins[4]);
         zeroBytes(out + n, (padded - n) * 4);
         reg[ins[1]] = own;
         break;

@@ -59,6 +59,8 @@ export interface Backend {
   readonly collects: boolean;
   /** The kernel for an equation; `undefined` where there is none, and the op is decomposed. */
   lower(context: LowerContext<never>): Lowered | undefined;
+  /** Whether an equation may be part of a fused element-wise group; absent where there is no kernel for groups. */
+  readonly fusible?: ((context: LowerContext<never>) => boolean) | undefined;
   allocate(type: TensorType): Memory;
   free(memory: Memory): void;
   /** Copies numbers in; the array's dtype is converted to the type's where they differ. */

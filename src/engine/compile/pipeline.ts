@@ -5,6 +5,7 @@ import { lower } from "./lower.ts";
 import { canonicalize } from "./passes/canonicalize.ts";
 import { cse } from "./passes/cse.ts";
 import { dce } from "./passes/dce.ts";
+import { fuse } from "./passes/fuse.ts";
 import { fold } from "./passes/fold.ts";
 import { legalize } from "./passes/legalize.ts";
 import { schedule } from "./passes/schedule.ts";
@@ -25,6 +26,7 @@ export const passes: readonly Pass[] = [
   { name: "cse", run: cse },
   { name: "dce", run: dce },
   { name: "schedule", run: schedule },
+  { name: "fuse", run: fuse },
 ];
 
 export interface CompileOptions {

@@ -5,4 +5,6 @@ import type { Lowered, LowerContext } from "../backend/index.ts";
 export interface Target {
   readonly name: string;
   lower(context: LowerContext<never>): Lowered | undefined;
+  /** Whether an equation may be part of a fused group; absent where there is no kernel for groups. */
+  readonly fusible?: ((context: LowerContext<never>) => boolean) | undefined;
 }

@@ -9,6 +9,7 @@ export * from "./create.ts";
 export * from "./fused-activation.ts";
 export * from "./fused-attention.ts";
 export * from "./fused-dropout.ts";
+export * from "./fused-elementwise.ts";
 export * from "./fused-embedding.ts";
 export * from "./fused-norm.ts";
 export * from "./fused-rotary.ts";

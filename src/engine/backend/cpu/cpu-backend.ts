@@ -4,7 +4,7 @@ import { bufferBytes, elementBytes, encodePlan, forEachCall, type Plan } from ".
 import type { Backend, LoadedPlan, LowerContext, Lowered, Memory } from "../backend.ts";
 import { writeArray } from "./convert.ts";
 import type { Block, Driver, DriverPlan, Failure } from "./driver.ts";
-import { loweringTable, type LowerTarget } from "./kernels/index.ts";
+import { fusible, loweringTable, type LowerTarget } from "./kernels/index.ts";
 
 /** Freed memory kept for the next allocation of its size class, in bytes. */
 const MAX_POOLED = 1 << 28;
@@ -80,6 +80,10 @@ export class CpuBackend implements Backend {
         `${context.op.name} is beyond 2^31 elements: received ${context.inputs.map(formatType).join(" and ")}`,
       );
     return lowered;
+  }
+
+  fusible(context: LowerContext<never>): boolean {
+    return fusible(context, this.#target);
   }
 
   allocate(type: TensorType): Memory {

@@ -1,82 +1,71 @@
-// Element-wise ops: each is a loop program of one instruction, or of a few.
+// Element-wise ops as loop programs: one op a program, or a whole fused group.
 import type { DType } from "../../../core/index.ts";
-import type { Lowered } from "../../backend.ts";
-import { LoopProgram } from "./loop.ts";
-import { rule, type LowerRule, type LowerRules } from "./lowering.ts";
+import { repetition } from "../../../ops/index.ts";
+import type { Program, Value } from "../../../program/index.ts";
+import type { LowerContext, Lowered } from "../../backend.ts";
+import { emitters } from "./emit.ts";
+import { LoopProgram, type Register } from "./loop.ts";
+import { rule, sizeOf, type LowerRule, type LowerRules, type LowerTarget } from "./lowering.ts";
 
-// float32 instructions have the op's own name; int32 ones end in Int, those that tell uint32 from int32 in Uint.
-function instruction(name: string, dtype: DType): string {
-  if (dtype === "float32") return name;
-  const signed = /^(less|greater)/.test(name);
-  return dtype === "uint32" && signed ? `${name}Uint` : `${name}Int`;
-}
-
-const numeric: LowerRule = rule((context, target) => {
-  const { op, inputs } = context;
-  const loop = new LoopProgram(context as never, target);
+const alone: LowerRule = (context, target) => {
+  const { op, attrs, inputs } = context;
+  const loop = new LoopProgram(context, target);
   const registers = inputs.map((_, i) => loop.load(i));
-  loop.store(0, loop.op(instruction(op.name, inputs[0]!.dtype), ...registers));
+  const results = emitters.get(op.name)!(loop, { name: op.name, attrs, inputs }, registers);
+  if (results === undefined) return undefined;
+  results.forEach((register, o) => loop.store(o, register));
   return loop.lowered();
-});
-
-const logical: LowerRule = rule((context, target) => {
-  const loop = new LoopProgram(context as never, target);
-  const registers = context.inputs.map((_, i) => loop.load(i));
-  loop.store(0, loop.op(context.op.name === "where" ? "select" : context.op.name, ...registers));
-  return loop.lowered();
-});
-
-const clamp: LowerRule = rule<{ low: number; high: number }>((context, target) => {
-  const { attrs, inputs } = context;
-  const float = inputs[0]!.dtype === "float32";
-  const loop = new LoopProgram(context as never, target);
-  // Bounds outside int32 never bind; bounds between whole numbers have no int32 meaning.
-  const bound = (x: number): number | undefined =>
-    float ? loop.float(x) : Math.abs(x) >= 2 ** 31 || Number.isInteger(x) ? loop.int(clampInt(x)) : undefined;
-  const low = bound(attrs.low);
-  const high = bound(attrs.high);
-  if (low === undefined || high === undefined) return undefined;
-  const above = loop.op(float ? "maximum" : "maximumInt", loop.load(0), low);
-  loop.store(0, loop.op(float ? "minimum" : "minimumInt", above, high));
-  return loop.lowered();
-});
-
-function clampInt(x: number): number {
-  return Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, x));
-}
-
-const conversions: { readonly [fromTo: string]: string } = {
-  "float32 int32": "floatToInt",
-  "float32 uint32": "floatToUint",
-  "float32 bool": "floatToBool",
-  "int32 float32": "intToFloat",
-  "uint32 float32": "uintToFloat",
-  "bool float32": "intToFloat",
-  "int32 bool": "intToBool",
-  "uint32 bool": "intToBool",
 };
 
-const cast: LowerRule = rule<{ dtype: DType }>((context, target): Lowered => {
+const cast: LowerRule = (context, target): Lowered | undefined => {
   const from = context.inputs[0]!.dtype;
-  const to = context.attrs.dtype;
+  const to = (context.attrs as { dtype: DType }).dtype;
   const whole = (dtype: DType): boolean => dtype === "int32" || dtype === "uint32";
-  if (from === to || (whole(from) && whole(to))) return { view: 0 }; // the bits stay
+  return from === to || (whole(from) && whole(to)) ? { view: 0 } : alone(context, target); // the bits stay
+};
+
+type Broadcast = { readonly shape: readonly number[]; readonly axes: readonly number[] };
+
+/** Whether an equation can be a part of a group: an op of the loop kernel, or a broadcast that repeats in one stretch. */
+export function fusible(context: LowerContext<never>, target: LowerTarget): boolean {
+  const { op, attrs, inputs, outputs } = context;
+  if (op.name === "broadcast") {
+    const { shape, axes } = attrs as Broadcast;
+    return repetition(inputs[0]!.shape, shape, axes) !== undefined;
+  }
+  const emit = emitters.get(op.name);
+  const size = sizeOf(outputs[0]!.shape);
+  if (emit === undefined || inputs.some((type) => sizeOf(type.shape) !== size)) return false;
+  const trial = new LoopProgram(context, target);
+  const registers = inputs.map((_, i) => trial.load(i));
+  return emit(trial, { name: op.name, attrs, inputs }, registers) !== undefined;
+}
+
+const group: LowerRule = rule<{ body: Program }>((context, target) => {
+  const { body } = context.attrs;
   const loop = new LoopProgram(context as never, target);
-  const convert = conversions[`${from} ${to}`];
-  const x = loop.load(0);
-  loop.store(0, convert === undefined ? x : loop.op(convert, x));
+  const position = new Map(body.inputs.map((input, i) => [input, i]));
+  const registers = new Map<Value, Register>();
+  const read = (value: Value): Register => registers.get(value) ?? loop.load(position.get(value)!);
+  for (const { op, attrs, inputs, outputs } of body.equations) {
+    if (op.name === "broadcast") {
+      const [input] = inputs as readonly [Value];
+      const { shape, axes } = attrs as Broadcast;
+      const register = registers.get(input) ?? loop.repeat(position.get(input)!, repetition(input.shape, shape, axes)!);
+      registers.set(outputs[0]!, register);
+      continue;
+    }
+    const results = emitters.get(op.name)!(loop, { name: op.name, attrs, inputs }, inputs.map(read));
+    if (results === undefined) return undefined;
+    outputs.forEach((output, i) => registers.set(output, results[i]!));
+  }
+  body.outputs.forEach((output, o) => loop.store(o, read(output)));
   return loop.lowered();
 });
 
-const numericOps =
-  "neg abs sign floor ceil round exp expm1 log log1p sqrt rsqrt sin cos tan tanh sigmoid erf isFinite " +
-  "add sub mul div pow maximum minimum remainder equal notEqual less lessEqual greater greaterEqual";
-const logicalOps = "logicalAnd logicalOr logicalNot where";
-
-/** Rules of the element-wise ops. */
+/** Rules of the element-wise ops and of their groups. */
 export const elementwiseRules: LowerRules = {
-  ...Object.fromEntries(numericOps.split(" ").map((name) => [name, numeric])),
-  ...Object.fromEntries(logicalOps.split(" ").map((name) => [name, logical])),
-  clamp,
+  ...Object.fromEntries([...emitters.keys()].map((name) => [name, alone])),
   cast,
+  fusedElementwise: group,
 };

@@ -8,6 +8,7 @@ import type { LowerRule } from "./lowering.ts";
 import { reduceRules } from "./reduce.ts";
 import { windowRules } from "./window.ts";
 
+export { fusible } from "./elementwise.ts";
 export type { LowerRule, LowerTarget } from "./lowering.ts";
 
 /** Rules by op name. */

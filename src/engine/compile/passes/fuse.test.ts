@@ -1,0 +1,70 @@
+// Fusion on a real backend: what becomes one kernel, what stays apart, and that the numbers stay the same.
+import { describe, expect, it } from "vitest";
+import { HostArray } from "../../core/index.ts";
+import * as ops from "../../ops/index.ts";
+import { trace, type Program, type Value } from "../../program/index.ts";
+import { device } from "../../runtime/index.ts";
+
+const matrix = { dtype: "float32", shape: [2, 3] } as const;
+const row = { dtype: "float32", shape: [3] } as const;
+
+function calls(program: Program): string[] {
+  const { plan } = device("wasm").executable(program);
+  return plan.steps.map((step) => (step.kind === "kernel" ? step.op : "loop"));
+}
+
+function build(fn: (inputs: readonly Value[]) => readonly Value[]): Program {
+  return trace([matrix, matrix, row], fn).program;
+}
+
+describe("fuse", () => {
+  it("makes one kernel of a bias and an activation", () => {
+    const program = build(([x, _, b]) => [ops.relu(ops.add(x!, ops.broadcast(b!, [2, 3], [1])))]);
+    expect(calls(program)).toEqual(["fusedElementwise"]);
+    const [x, y, b] = [
+      HostArray.from([
+        [1, -2, 3],
+        [-4, 5, -6],
+      ]),
+      HostArray.from([
+        [0, 0, 0],
+        [0, 0, 0],
+      ]),
+      HostArray.from([1, 1, 1]),
+    ];
+    const on = device("wasm");
+    const [result] = on.executable(program).run([on.put(x, matrix), on.put(y, matrix), on.put(b, row)]);
+    expect(result!.read().toNested()).toEqual([
+      [2, 0, 4],
+      [0, 6, 0],
+    ]);
+  });
+
+  it("stores what others read as further results", () => {
+    const program = build(([x, y]) => {
+      const sum = ops.add(x!, y!);
+      return [sum, ops.exp(ops.tanh(sum))];
+    });
+    expect(calls(program)).toEqual(["fusedElementwise"]);
+    const on = device("wasm");
+    const put = (value: number): ReturnType<typeof on.put> =>
+      on.put(HostArray.of(new Float32Array(6).fill(value), [2, 3]), matrix);
+    const [sum, bent] = on.executable(program).run([put(1), put(-1), on.put(HostArray.from([0, 0, 0]), row)]);
+    expect([sum!.read().get(5), bent!.read().get(5)]).toEqual([0, 1]);
+  });
+
+  it("does not reach over a product, nor from one size to another", () => {
+    const program = build(([x, y, b]) => {
+      const product = ops.matmul(ops.tanh(x!), ops.tanh(y!), { transposeB: true });
+      return [ops.exp(ops.neg(product)), ops.exp(ops.neg(b!))];
+    });
+    const kernels = calls(program);
+    expect(kernels.filter((name) => name === "fusedElementwise").length).toBeGreaterThanOrEqual(2);
+    expect(kernels).toContain("matmul");
+  });
+
+  it("leaves a single op and a broadcast alone", () => {
+    expect(calls(build(([x, y]) => [ops.add(x!, y!)]))).toEqual(["add"]);
+    expect(calls(build(([, , b]) => [ops.broadcast(b!, [2, 3], [1])]))).toEqual(["broadcast"]);
+  });
+});
