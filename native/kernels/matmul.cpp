@@ -7,36 +7,118 @@ namespace VARIANT {
 
 namespace {
 
-// Dot product of two contiguous rows with four running vectors.
-float dot(const float* a, const float* b, Index k) {
-  F sum[4] = {};
+constexpr Index FEW = 8;  // rows (or columns) up to which memory decides and packing does not pay
+
+// Dot products of ROWS contiguous rows of a with one row of b, several running vectors each.
+template <int ROWS>
+void dots(const float* a, Index aRow, const float* b, Index k, float* c, Index cRow) {
+  constexpr int V = ROWS == 1 ? 4 : 2;
+  F sum[ROWS][V] = {};
   Index p = 0;
-  for (; p + 4 * W <= k; p += 4 * W)
-    for (int v = 0; v < 4; v++) sum[v] += loadF(a + p + v * W) * loadF(b + p + v * W);
-  for (; p + W <= k; p += W) sum[0] += loadF(a + p) * loadF(b + p);
-  float tail = 0;
-  for (; p < k; p++) tail += a[p] * b[p];
-  return sumLanes((sum[0] + sum[1]) + (sum[2] + sum[3])) + tail;
+  for (; p + V * W <= k; p += V * W)
+    for (int v = 0; v < V; v++) {
+      F right = loadF(b + p + v * W);
+#pragma GCC unroll 4
+      for (int i = 0; i < ROWS; i++) sum[i][v] += loadF(a + i * aRow + p + v * W) * right;
+    }
+  for (; p + W <= k; p += W)
+    for (int i = 0; i < ROWS; i++) sum[i][0] += loadF(a + i * aRow + p) * loadF(b + p);
+  for (int i = 0; i < ROWS; i++) {
+    F all = sum[i][0] + sum[i][1];
+    if constexpr (V == 4) all += sum[i][2] + sum[i][3];
+    float tail = 0;
+    for (Index q = p; q < k; q++) tail += a[i * aRow + q] * b[q];
+    c[i * cRow] = sumLanes(all) + tail;
+  }
 }
 
 // Few rows against many, both contiguous in k: nothing is packed because nothing is read twice.
-void dots(Index m, Index n, Index k, Matrix a, Matrix b, float* c, Index cRow, Index cColumn) {
+void fewByRows(Index m, Index n, Index k, Matrix a, Matrix b, float* c, Index cRow, Index cColumn) {
   Index each = most(1, 16384 / most(1, k));
   parallelFor(divideUp(n, each), m * n * k / 8, [&](Index chunk) {
     Index end = least(n, (chunk + 1) * each);
-    for (Index j = chunk * each; j < end; j++)
-      for (Index i = 0; i < m; i++) c[i * cRow + j * cColumn] = dot(a.data + i * a.outer, b.data + j * b.outer, k);
+    for (Index j = chunk * each; j < end; j++) {
+      const float* right = b.data + j * b.outer;
+      float* to = c + j * cColumn;
+      Index i = 0;
+      for (; i + 4 <= m; i += 4) dots<4>(a.data + i * a.outer, a.outer, right, k, to + i * cRow, cRow);
+      for (; i + 2 <= m; i += 2) dots<2>(a.data + i * a.outer, a.outer, right, k, to + i * cRow, cRow);
+      if (i < m) dots<1>(a.data + i * a.outer, a.outer, right, k, to + i * cRow, cRow);
+    }
   });
 }
 
+// ROWS rows of C += DEPTH columns of a times as many rows of b, over n columns (whole vectors).
+template <int ROWS, int DEPTH>
+ALWAYS_INLINE void addRows(Index n, const float* a, Index aRow, const float* b, Index bRow, float* c, Index cRow,
+                           bool add) {
+  F left[ROWS][DEPTH];
+  for (int i = 0; i < ROWS; i++)
+    for (int p = 0; p < DEPTH; p++) left[i][p] = splat(a[i * aRow + p]);
+  for (Index j = 0; j < n; j += W) {
+    F sum[ROWS];
+    for (int i = 0; i < ROWS; i++) sum[i] = add ? loadF(c + i * cRow + j) : F{};
+#pragma GCC unroll 8
+    for (int p = 0; p < DEPTH; p++) {
+      __builtin_prefetch(b + p * bRow + j + 16 * W);
+      F right = loadF(b + p * bRow + j);
+#pragma GCC unroll 8
+      for (int i = 0; i < ROWS; i++) sum[i] += left[i][p] * right;
+    }
+    for (int i = 0; i < ROWS; i++) store(c + i * cRow + j, sum[i]);
+  }
+}
+
+template <int ROWS>
+void rowsTimes(Index n, Index k, const float* a, Index aRow, const float* b, Index bRow, float* c, Index cRow) {
+  constexpr int DEPTH = 4;
+  Index p = 0;
+  for (; p + DEPTH <= k; p += DEPTH)
+    addRows<ROWS, DEPTH>(n, a + p, aRow, b + p * bRow, bRow, c, cRow, p > 0);
+  for (; p < k; p++) addRows<ROWS, 1>(n, a + p, aRow, b + p * bRow, bRow, c, cRow, p > 0);
+}
+
+// Few rows against rows of b that are contiguous in n: long runs of several rows of b are read side by side, and
+// the rows of C stay in the first-level cache.
+void fewByColumns(Index m, Index n, Index k, Matrix a, Matrix b, float* c) {
+  constexpr Index WIDEST = 1024;
+  Index each = least(WIDEST / (m <= 2 ? 1 : m <= 4 ? 2 : 4), most(4 * W, divideUp(n, 8 * W) * W));
+  parallelFor(divideUp(n, each), n * k / 4 + m * n * k / 16, [&](Index chunk) {
+    Index j = chunk * each, width = least(each, n - j), whole = width / W * W;
+    const float* right = b.data + j;
+    for (Index i = 0; i < m; i += 4) {
+      const float* left = a.data + i * a.outer;
+      float* to = c + i * n + j;
+      int rows = static_cast<int>(least(4, m - i));
+      if (rows == 1) rowsTimes<1>(whole, k, left, a.outer, right, b.k, to, n);
+      else if (rows == 2) rowsTimes<2>(whole, k, left, a.outer, right, b.k, to, n);
+      else if (rows == 3) rowsTimes<3>(whole, k, left, a.outer, right, b.k, to, n);
+      else rowsTimes<4>(whole, k, left, a.outer, right, b.k, to, n);
+      if (whole == width) continue;
+      // The last columns by a vector that ends with them.
+      float edge[4 * W];
+      tileFor(rows, 1)(k, left, a.outer, 1, b.data + n - W, b.k, edge, W, false);
+      for (int r = 0; r < rows; r++)
+        for (Index q = whole; q < width; q++) to[r * n + q] = edge[(r + 1) * W - (width - q)];
+    }
+  });
+}
+
+// Copies a few columns that are apart into rows.
+Matrix asRows(Matrix a, Index m, Index k) {
+  if (a.k == 1) return a;
+  float* rows = scratchOf<float>(SHARED, m * k);
+  for (Index p = 0; p < k; p++)
+    for (Index i = 0; i < m; i++) rows[i * k + p] = a.data[i * a.outer + p * a.k];
+  return {rows, k, 1};
+}
+
 void product(Index m, Index n, Index k, Matrix a, Matrix b, float* c) {
-  bool rowsOfB = b.k == 1 || n == 1;
-  if (n == 1) b.outer = k;  // a column is a row as well
-  if (m == 1) a.outer = k;
-  bool contiguous = (a.k == 1 || k == 1) && (b.k == 1 || k == 1);
-  if (contiguous && rowsOfB && m <= 4) return dots(m, n, k, a, b, c, n, 1);
-  if (contiguous && rowsOfB && n <= 4) return dots(n, m, k, b, a, c, 1, n);
-  if (n == 1) b.outer = 1;
+  if (n == 1) b = {b.data, k, 1};  // a column is a row as well
+  if (m == 1) a = {a.data, k, 1};
+  if (m <= 4 && b.k == 1) return fewByRows(m, n, k, asRows(a, m, k), b, c, n, 1);
+  if (n <= 4 && a.k == 1) return fewByRows(n, m, k, asRows(b, n, k), a, c, 1, n);
+  if (m <= FEW && n >= 4 * W && k > 0 && b.outer == 1) return fewByColumns(m, n, k, asRows(a, m, k), b, c);
   gemm(m, n, k, a, b, c, n, false);
 }
 
