@@ -12,6 +12,7 @@ namespace {
 
 constexpr Index BLOCK = 8 * MR;      // positions of one chunk
 constexpr Index TILE_ROWS = 256;     // positions whose patches are laid out at a time for the filter gradient
+constexpr Index BAND_FLOATS = 1 << 15;  // products of a band of the input gradient with few channels
 constexpr Index SHARDS = 8;          // parts of the batch summed apart, then in order
 constexpr Index SHARD_FLOATS = 1 << 22;
 
@@ -23,11 +24,9 @@ struct Side {
   const int32_t* order;  // positions so that neighbours use the same taps; null for their own order
 
   Index position(Index r) const { return order == nullptr ? r : order[r]; }
-  /// The row (window or cell) of another image that tap (p, q) of a position sees, or -1.
-  Index seen(Index at, Index p, Index q) const {
-    Index width = forward ? g.ow : g.w;
-    return forward ? g.cell(at / width, at % width, p, q) : g.window(at / width, at % width, p, q);
-  }
+  Index width() const { return forward ? g.ow : g.w; }
+  /// The row (window or cell) of another image that tap (p, q) of position (y, x) sees, or -1.
+  Index seen(Index y, Index x, Index p, Index q) const { return forward ? g.cell(y, x, p, q) : g.window(y, x, p, q); }
 };
 
 // Sum over taps t and k < depth of rows[t][i][k] · b[tap t][k][columns], for ROWS positions at once.
@@ -59,16 +58,18 @@ void tapTile(Index taps, const float* const* rows, const int32_t* tap, Index dep
 // Finds the taps that any of `count` ≤ MR positions uses, and their rows; positions without a tap read zeros.
 Index findTaps(const Side& s, Index first, Index count, const float* x, Index rowFloats, Index imageRows,
                const float* zeros, const float** rows, int32_t* tap) {
-  Index used = 0, at[MR], image[MR];
+  Index used = 0, top[MR], left[MR], image[MR];
   for (Index i = 0; i < count; i++) {
-    at[i] = s.position((first + i) % s.positions);
+    Index at = s.position((first + i) % s.positions);
+    top[i] = at / s.width();
+    left[i] = at % s.width();
     image[i] = (first + i) / s.positions * imageRows;
   }
   for (Index p = 0; p < s.g.kh; p++) {
     for (Index q = 0; q < s.g.kw; q++) {
       bool any = false;
       for (Index i = 0; i < MR; i++) {
-        Index row = i < count ? s.seen(at[i], p, q) : -1;
+        Index row = i < count ? s.seen(top[i], left[i], p, q) : -1;
         any = any || row >= 0;
         rows[used * MR + i] = row < 0 ? zeros : x + (image[i] + row) * rowFloats;
       }
@@ -123,20 +124,26 @@ void slideChannels(const Side& s, const float* x, Index imageRows, const float* 
   Index channels = s.g.c, total = s.g.n * s.positions, each = most(1, 8192 / most(1, channels));
   parallelFor(divideUp(total, each), total * s.g.taps() * channels / 4, [&](Index chunk) {
     Index end = least(total, (chunk + 1) * each);
+    const float** rows = scratchOf<const float*>(TILE, 2 * s.g.taps());
+    const float** weights = rows + s.g.taps();
     for (Index r = chunk * each; r < end; r++) {
-      Index at = r % s.positions, image = r / s.positions * imageRows;
-      for (Index c = 0; c < channels; c += W) {
-        F sum = {};
-        for (Index p = 0; p < s.g.kh; p++) {
-          for (Index q = 0; q < s.g.kw; q++) {
-            Index row = s.seen(at, p, q);
-            if (row < 0) continue;
-            Index n = channels - c;
-            sum += loadUpTo(x + (image + row) * channels + c, n) * loadUpTo(w + (p * s.g.kw + q) * channels + c, n);
-          }
+      Index at = r % s.positions, top = at / s.width(), left = at % s.width(), used = 0;
+      for (Index p = 0; p < s.g.kh; p++) {
+        for (Index q = 0; q < s.g.kw; q++) {
+          Index row = s.seen(top, left, p, q);
+          if (row < 0) continue;
+          rows[used] = x + (r / s.positions * imageRows + row) * channels;
+          weights[used++] = w + (p * s.g.kw + q) * channels;
         }
-        storeUpTo(y + r * channels + c, sum, channels - c);
       }
+      eachVector(channels, [&](Index c, Index n) {
+        F sum = {};
+        if (n == W)
+          for (Index t = 0; t < used; t++) sum += loadF(rows[t] + c) * loadF(weights[t] + c);
+        else
+          for (Index t = 0; t < used; t++) sum += loadPart(rows[t] + c, n) * loadPart(weights[t] + c, n);
+        storeUpTo(y + r * channels + c, sum, n);
+      });
     }
   });
 }
@@ -153,20 +160,94 @@ const int32_t* phaseOrder(const Windows& g) {
   return order;
 }
 
+// A short copy: no call for the few floats of a narrow image.
+ALWAYS_INLINE void copyFloats(float* to, const float* from, Index n) {
+  if (n >= 64) return copyBytes(to, from, n * 4);
+  Index i = 0;
+  for (; i + W <= n; i += W) store(to + i, loadF(from + i));
+  for (; i < n; i++) to[i] = from[i];
+}
+
 // Patches of positions [first, first + count), one row of taps · depth floats each, for channels [c0, c0 + depth).
 void layPatches(const Windows& g, const float* x, Index first, Index count, Index c0, Index depth, float* out) {
-  Index places = g.oh * g.ow;
-  for (Index r = first; r < first + count; r++) {
-    const float* image = x + r / places * g.h * g.w * g.c + c0;
-    Index at = r % places;
-    for (Index p = 0; p < g.kh; p++) {
-      for (Index q = 0; q < g.kw; q++, out += depth) {
-        Index cell = g.cell(at / g.ow, at % g.ow, p, q);
-        if (cell < 0) zeroBytes(out, depth * 4);
-        else copyBytes(out, image + cell * g.c, depth * 4);
+  Index places = g.oh * g.ow, image = first / places, i = first % places / g.ow, j = first % g.ow;
+  // Taps of a row of the kernel that lie side by side in the image are copied at once.
+  bool whole = g.dw == 1 && depth == g.c;
+  Index runs = whole ? 1 : g.kw, run = whole ? g.kw * depth : depth;
+  for (Index r = 0; r < count; r++) {
+    const float* from = x + image * g.h * g.w * g.c + c0;
+    Index y = i * g.sh - g.top, left = j * g.sw - g.left;
+    bool inside = y >= 0 && left >= 0 && y + (g.kh - 1) * g.dh < g.h && left + (g.kw - 1) * g.dw < g.w;
+    if (inside) {
+      const float* corner = from + (y * g.w + left) * g.c;
+      for (Index p = 0; p < g.kh; p++)
+        for (Index q = 0; q < runs; q++, out += run) copyFloats(out, corner + (p * g.dh * g.w + q * g.dw) * g.c, run);
+    } else {
+      for (Index p = 0; p < g.kh; p++) {
+        for (Index q = 0; q < g.kw; q++, out += depth) {
+          Index cell = g.cell(i, j, p, q);
+          if (cell < 0) zeroBytes(out, depth * 4);
+          else copyFloats(out, from + cell * g.c, depth);
+        }
       }
     }
+    if (++j < g.ow) continue;
+    j = 0;
+    if (++i < g.oh) continue;
+    i = 0;
+    image++;
   }
+}
+
+// Few input channels: the taps join the channels in one long reduction over patches of some positions.
+void convPatches(const Windows& g, const float* x, const float* w, float* y, Index f) {
+  Index total = g.n * g.oh * g.ow, depth = g.taps() * g.c;
+  parallelFor(divideUp(total, BLOCK), total * depth * f / 16 + total * depth / 4, [&](Index chunk) {
+    Index first = chunk * BLOCK, count = least(BLOCK, total - first);
+    float* tile = scratchOf<float>(TILE, BLOCK * depth);
+    layPatches(g, x, first, count, 0, g.c, tile);
+    gemm(count, f, depth, {tile, depth, 1}, {w, 1, f}, y + first * f, f, false);
+  });
+}
+
+// The input gradient with few channels: the products of bands of windows with all taps at once, columns taps × C, are
+// gathered by the cells. A band is some rows of one image's cells.
+void gatherTaps(const Windows& g, const float* ct, const float* w, float* y, Index f) {
+  Index wide = g.taps() * g.c, padded = divideUp(wide, W) * W;
+  Index reach = (g.kh - 1) * g.dh, band = least(g.h, most(2 * reach + 1, BAND_FLOATS / most(1, g.ow * padded) * g.sh));
+  Index bands = divideUp(g.h, band);
+  float* right = scratchOf<float>(EDGE, f * padded);
+  zeroBytes(right, f * padded * 4);
+  for (Index t = 0; t < g.taps(); t++)
+    for (Index c = 0; c < g.c; c++)
+      for (Index k = 0; k < f; k++) right[k * padded + t * g.c + c] = w[(t * g.c + c) * f + k];
+  parallelFor(g.n * bands, g.n * g.oh * g.ow * f * padded / 16, [&](Index task) {
+    Index image = task / bands, y0 = task % bands * band, y1 = least(g.h, y0 + band);
+    // Rows of windows that reach one of the band's cells.
+    Index low = most(0, y0 + g.top - reach), i0 = divideUp(low, g.sh), i1 = least(g.oh, (y1 - 1 + g.top) / g.sh + 1);
+    Index rows = most(0, i1 - i0) * g.ow;
+    float* products = scratchOf<float>(TILE, rows * padded + 1);
+    const float* from = ct + (image * g.oh + i0) * g.ow * f;
+    if (rows > 0) gemm(rows, padded, f, {from, f, 1}, {right, 1, padded}, products, padded, false);
+    float* out = y + image * g.h * g.w * g.c;
+    zeroBytes(out + y0 * g.w * g.c, (y1 - y0) * g.w * g.c * 4);
+    for (Index cy = y0; cy < y1; cy++) {
+      for (Index p = 0; p < g.kh; p++) {
+        Index i = cy + g.top - p * g.dh;
+        if (i < 0 || i % g.sh != 0 || i / g.sh >= g.oh) continue;
+        const float* line = products + (i / g.sh - i0) * g.ow * padded;
+        for (Index q = 0; q < g.kw; q++) {
+          // Windows j whose tap sees a cell of this row: x = j · sw - left + q · dw.
+          Index shift = q * g.dw - g.left, begin = shift >= 0 ? 0 : divideUp(-shift, g.sw);
+          Index end = g.w > shift ? least(g.ow, (g.w - 1 - shift) / g.sw + 1) : 0;
+          const float* part = line + (p * g.kw + q) * g.c;
+          float* to = out + (cy * g.w + shift) * g.c;
+          for (Index j = begin; j < end; j++)
+            for (Index c = 0; c < g.c; c++) to[j * g.sw * g.c + c] += part[j * padded + c];
+        }
+      }
+    }
+  });
 }
 
 }  // namespace
@@ -178,6 +259,7 @@ void conv(const Call& c) {
   const float *x = c.at<float>(0), *w = c.at<float>(1);
   Side side = {g, true, g.oh * g.ow, nullptr};
   if (groups > 1 && groups == g.c && groups == f) return slideChannels(side, x, g.h * g.w, w, c.at<float>(2));
+  if (groups == 1 && g.c <= 4 && g.taps() > 1) return convPatches(g, x, w, c.at<float>(2), f);
   Index depth = g.c / groups, columns = f / groups;
   for (Index k = 0; k < groups; k++)
     slide(side, x + k * depth, g.c, g.h * g.w, c.at<float>(2) + k * columns, f, depth, columns,
@@ -191,6 +273,8 @@ void convInput(const Call& c) {
   const float *ct = c.at<float>(0), *w = c.at<float>(1);
   Side side = {g, false, g.h * g.w, nullptr};
   if (groups > 1 && groups == g.c && groups == f) return slideChannels(side, ct, g.oh * g.ow, w, c.at<float>(2));
+  if (groups == 1 && g.taps() > 1 && divideUp(g.taps() * g.c, W) * 2 <= g.taps() * divideUp(g.c, W))
+    return gatherTaps(g, ct, w, c.at<float>(2), f);
   side.order = phaseOrder(g);
   Index depth = f / groups, columns = g.c / groups;
   for (Index k = 0; k < groups; k++)

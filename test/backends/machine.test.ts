@@ -291,6 +291,15 @@ const large: [string, readonly [Shape, DType?][], object][] = [
     const list = { conv: ["x", "w"], convInput: ["y", "w"], convFilter: ["x", "y"] } as const;
     const wide = { x: [5, 20, 20, 24], w: [5, 5, 1, 24], y: [5, 20, 20, 24] };
     const around = { strides: [1, 1], dilation: [1, 1], groups: 24 };
+    const repeated = { x: [5, 20, 20, 11], w: [3, 3, 1, 33], y: [5, 20, 20, 33] };
+    const one = { x: [7, 30, 29, 1], w: [3, 3, 1, 33], y: [7, 30, 29, 33] };
+    const few = { x: [3, 61, 43, 3], w: [5, 4, 3, 20], y: [3, 20, 15, 20] };
+    const sparse = { x: [3, 61, 43, 2], w: [2, 3, 2, 20], y: [3, 16, 11, 20] };
+    const plain = { strides: [1, 1], dilation: [1, 1], groups: 1 };
+    const same = [
+      [1, 1],
+      [1, 1],
+    ];
     const even = [
       [2, 2],
       [2, 2],
@@ -302,6 +311,39 @@ const large: [string, readonly [Shape, DType?][], object][] = [
     return [
       [name, list[name].map((k) => [shapes[k]]), { ...strided, padding, ...sizes(shapes.w, shapes.x) }],
       [name, list[name].map((k) => [wide[k]]), { ...around, padding: even, ...sizes(wide.w, wide.x) }],
+      [
+        name,
+        list[name].map((k) => [repeated[k]]),
+        { ...around, groups: 11, padding: same, ...sizes(repeated.w, repeated.x) },
+      ],
+      [name, list[name].map((k) => [one[k]]), { ...plain, padding: same, ...sizes(one.w, one.x) }],
+      [
+        name,
+        list[name].map((k) => [few[k]]),
+        {
+          ...plain,
+          strides: [3, 3],
+          dilation: [1, 2],
+          padding: [
+            [2, 0],
+            [5, 1],
+          ],
+          ...sizes(few.w, few.x),
+        },
+      ],
+      [
+        name,
+        list[name].map((k) => [sparse[k]]),
+        {
+          ...plain,
+          strides: [4, 4],
+          padding: [
+            [3, 0],
+            [0, 0],
+          ],
+          ...sizes(sparse.w, sparse.x),
+        },
+      ],
     ];
   }),
 ];
