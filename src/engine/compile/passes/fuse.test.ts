@@ -19,7 +19,7 @@ function build(fn: (inputs: readonly Value[]) => readonly Value[]): Program {
 
 describe("fuse", () => {
   it("makes one kernel of a bias and an activation", () => {
-    const program = build(([x, _, b]) => [ops.relu(ops.add(x!, ops.broadcast(b!, [2, 3], [1])))]);
+    const program = build(([x, , b]) => [ops.relu(ops.add(x!, ops.broadcast(b!, [2, 3], [1])))]);
     expect(calls(program)).toEqual(["fusedElementwise"]);
     const [x, y, b] = [
       HostArray.from([
