@@ -8,6 +8,8 @@ export type Lowered = KernelSpec | { readonly view: number };
 
 export interface KernelSpec {
   readonly kernel: string;
+  /** What it does, for people; the op's name unless said. */
+  readonly label?: string;
   /** Int32 words; floats by `floatBits`. */
   readonly params: readonly number[];
   /** Inputs the kernel reads, in this order; all unless said. Numbers known from `constants` can be parameters instead. */

@@ -176,11 +176,11 @@ class Lowering {
     if ("view" in lowered) return [this.#buffer(outputs[0]!, this.#buffers[inputs[lowered.view]!]!.root)];
     const ids = [...outputs, ...(lowered.scratch ?? [])].map((type) => this.#buffer(type));
     for (const id of ids) this.#write(id);
-    const { kernel, params, flops = 0, host, inplace } = lowered;
+    const { kernel, label = op.name, params, flops = 0, host, inplace } = lowered;
     const call: KernelCall = {
       kind: "kernel",
       kernel,
-      op: op.name,
+      op: label,
       inputs: operands,
       outputs: ids,
       params,

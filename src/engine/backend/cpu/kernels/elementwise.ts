@@ -60,7 +60,7 @@ const group: LowerRule = rule<{ body: Program }>((context, target) => {
     outputs.forEach((output, i) => registers.set(output, results[i]!));
   }
   body.outputs.forEach((output, o) => loop.store(o, read(output)));
-  return loop.lowered();
+  return { ...loop.lowered(), label: body.equations.map(({ op }) => op.name).join(" ") };
 });
 
 /** Rules of the element-wise ops and of their groups. */
