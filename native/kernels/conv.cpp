@@ -1,9 +1,8 @@
 // Convolution of images [N, H, W, C] with kernels [KH, KW, C/groups, F] and its two adjoints, as products without an im2col buffer:
 // rows of the left operand are pointers into the images.
+#include "depthwise.hpp"
 #include "gemm.hpp"
 #include "kernels.hpp"
-#include "rows.hpp"
-#include "windows.hpp"
 
 namespace chainrule {
 namespace VARIANT {
@@ -15,19 +14,6 @@ constexpr Index TILE_ROWS = 256;     // positions whose patches are laid out at 
 constexpr Index BAND_FLOATS = 1 << 15;  // products of a band of the input gradient with few channels
 constexpr Index SHARDS = 8;          // parts of the batch summed apart, then in order
 constexpr Index SHARD_FLOATS = 1 << 22;
-
-/// One side of the sliding product: where each position's taps lie, and how the weights are read.
-struct Side {
-  const Windows& g;
-  bool forward;     // positions are windows and rows are cells, or the other way round
-  Index positions;  // of one image
-  const int32_t* order;  // positions so that neighbours use the same taps; null for their own order
-
-  Index position(Index r) const { return order == nullptr ? r : order[r]; }
-  Index width() const { return forward ? g.ow : g.w; }
-  /// The row (window or cell) of another image that tap (p, q) of position (y, x) sees, or -1.
-  Index seen(Index y, Index x, Index p, Index q) const { return forward ? g.cell(y, x, p, q) : g.window(y, x, p, q); }
-};
 
 // Sum over taps t and k < depth of rows[t][i][k] · b[tap t][k][columns], for ROWS positions at once.
 template <int ROWS, int VECTORS>
@@ -115,35 +101,6 @@ void slide(const Side& s, const float* x, Index rowFloats, Index imageRows, floa
           copyBytes(to, out + i * NR, width * 4);
         }
       }
-    }
-  });
-}
-
-// One channel a group: every channel slides alone, so vectors run across channels.
-void slideChannels(const Side& s, const float* x, Index imageRows, const float* w, float* y) {
-  Index channels = s.g.c, total = s.g.n * s.positions, each = most(1, 8192 / most(1, channels));
-  parallelFor(divideUp(total, each), total * s.g.taps() * channels / 4, [&](Index chunk) {
-    Index end = least(total, (chunk + 1) * each);
-    const float** rows = scratchOf<const float*>(TILE, 2 * s.g.taps());
-    const float** weights = rows + s.g.taps();
-    for (Index r = chunk * each; r < end; r++) {
-      Index at = r % s.positions, top = at / s.width(), left = at % s.width(), used = 0;
-      for (Index p = 0; p < s.g.kh; p++) {
-        for (Index q = 0; q < s.g.kw; q++) {
-          Index row = s.seen(top, left, p, q);
-          if (row < 0) continue;
-          rows[used] = x + (r / s.positions * imageRows + row) * channels;
-          weights[used++] = w + (p * s.g.kw + q) * channels;
-        }
-      }
-      eachVector(channels, [&](Index c, Index n) {
-        F sum = {};
-        if (n == W)
-          for (Index t = 0; t < used; t++) sum += loadF(rows[t] + c) * loadF(weights[t] + c);
-        else
-          for (Index t = 0; t < used; t++) sum += loadPart(rows[t] + c, n) * loadPart(weights[t] + c, n);
-        storeUpTo(y + r * channels + c, sum, n);
-      });
     }
   });
 }
@@ -258,7 +215,7 @@ void conv(const Call& c) {
   Index f = c.params[Windows::WORDS], groups = c.params[Windows::WORDS + 1];
   const float *x = c.at<float>(0), *w = c.at<float>(1);
   Side side = {g, true, g.oh * g.ow, nullptr};
-  if (groups > 1 && groups == g.c && groups == f) return slideChannels(side, x, g.h * g.w, w, c.at<float>(2));
+  if (groups > 1 && groups == g.c) return depthwise(side, x, w, c.at<float>(2), f);
   if (groups == 1 && g.c <= 4 && g.taps() > 1) return convPatches(g, x, w, c.at<float>(2), f);
   Index depth = g.c / groups, columns = f / groups;
   for (Index k = 0; k < groups; k++)
@@ -272,7 +229,7 @@ void convInput(const Call& c) {
   Index f = c.params[Windows::WORDS], groups = c.params[Windows::WORDS + 1];
   const float *ct = c.at<float>(0), *w = c.at<float>(1);
   Side side = {g, false, g.h * g.w, nullptr};
-  if (groups > 1 && groups == g.c && groups == f) return slideChannels(side, ct, g.oh * g.ow, w, c.at<float>(2));
+  if (groups > 1 && groups == g.c) return depthwise(side, ct, w, c.at<float>(2), f);
   if (groups == 1 && g.taps() > 1 && divideUp(g.taps() * g.c, W) * 2 <= g.taps() * divideUp(g.c, W))
     return gatherTaps(g, ct, w, c.at<float>(2), f);
   side.order = phaseOrder(g);
@@ -296,6 +253,8 @@ void convFilter(const Call& c) {
   zeroBytes(parts, shards * size * 4);
   parallelFor(shards, positions * size / 16, [&](Index shard) {
     Index rows = taps * depth, end = least(positions, (shard + 1) * each);
+    if (groups > 1 && groups == g.c)
+      return depthwiseFilter(g, c.at<float>(0), c.at<float>(1), shard * each, end, parts + shard * size, f);
     float* tile = scratchOf<float>(TILE, TILE_ROWS * rows);
     for (Index first = shard * each; first < end; first += TILE_ROWS) {
       Index count = least(TILE_ROWS, end - first);
