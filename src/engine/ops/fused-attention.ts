@@ -1,13 +1,22 @@
-// Scaled dot-product attention with grouped heads, causal order and masks.
-import { ArgumentError, DtypeError, formatType, ShapeError, type DType, type TensorType } from "../core/index.ts";
+// Scaled dot-product attention with grouped heads, causal order and masks, and its gradient.
+import {
+  ArgumentError,
+  DtypeError,
+  formatType,
+  sameShape,
+  ShapeError,
+  type DType,
+  type TensorType,
+} from "../core/index.ts";
 import type { OpRecord, Value } from "../program/index.ts";
+import { mul, sub } from "./arith.ts";
 import { lessEqual, logicalAnd, where } from "./compare.ts";
 import { matmul } from "./contract.ts";
 import { fullLike, iota, zerosLike } from "./create.ts";
-import { bind1, expectDtype, float, withOp, type OpFunction } from "./define.ts";
-import { scaled, shifted } from "./fused-parts.ts";
+import { bind, bind1, expectDtype, float, withOp, type OpFunction } from "./define.ts";
+import { scaled, shifted, spread } from "./fused-parts.ts";
 import { softmax } from "./fused-softmax.ts";
-import { broadcast, reshape } from "./layout.ts";
+import { broadcast, reshape, sum } from "./layout.ts";
 
 type AttentionAttrs = { readonly causal: boolean; readonly scale: number };
 
@@ -69,28 +78,45 @@ const sample = (
   attrs,
 });
 
+function expectScale(name: string, scale: number): void {
+  if (!Number.isFinite(scale)) throw new ArgumentError(name, `\`scale\` must be finite: received ${scale}`);
+}
+
+// The heads of one group stand side by side, so their queries are one longer list: keys are never repeated.
+function together(x: Value, types: readonly TensorType[]): Value {
+  const { batch, heads, groups, queries } = attentionDims(types);
+  return reshape(x, [batch, groups, (heads / groups) * queries, x.shape[3]!]);
+}
+
+// The weights [B,H,T,S] of q, k, v and perhaps a mask.
+function weightsOf(inputs: readonly Value[], { causal, scale }: AttentionAttrs): Value {
+  const [q, k, , mask] = inputs as [Value, Value, Value, Value | undefined];
+  const { batch, heads, queries, keys } = attentionDims(inputs);
+  const scores = [batch, heads, queries, keys];
+  const grouped = matmul(together(q, inputs), k, { transposeB: true });
+  const allowed = combine(mask && broadcast(mask, scores), causal ? causalMask(queries, keys, scores) : undefined);
+  let x = scaled(reshape(grouped, scores), scale);
+  if (allowed !== undefined) x = where(allowed, x, fullLike(FORBIDDEN, x));
+  const weights = softmax(x, 3);
+  return allowed === undefined ? weights : where(allowed, weights, zerosLike(weights));
+}
+
 const attentionOp: OpRecord<AttentionAttrs> = {
   name: "attention",
   doc: "Each query's mean of the values, weighted by softmax over the keys it may see: `softmax(scale · q kᵀ) v` (Vaswani et al. 2017); head h reads group ⌊h·G/H⌋ of keys (Ainslie et al. 2023). Causal: query t sees keys up to t + S − T, the last query all. A query that sees no key gives 0.",
   traits: { kind: "fused", recompute: "costly" },
   shape: (types, { scale }) => {
     attentionDims(types);
-    if (!Number.isFinite(scale)) throw new ArgumentError("attention", `\`scale\` must be finite: received ${scale}`);
+    expectScale("attention", scale);
     return [{ dtype: "float32", shape: types[0]!.shape }];
   },
-  decompose: (inputs, { causal, scale }) => {
-    const [q, k, v, mask] = inputs as [Value, Value, Value, Value | undefined];
-    const { batch, heads, groups, queries, keys, depth } = attentionDims(inputs);
-    // The heads of one group stand side by side, so their queries are one longer list: keys are never repeated.
-    const together = [batch, groups, (heads / groups) * queries];
-    const scores = [batch, heads, queries, keys];
-    const grouped = matmul(reshape(q, [...together, depth]), k, { transposeB: true });
-    const allowed = combine(mask && broadcast(mask, scores), causal ? causalMask(queries, keys, scores) : undefined);
-    let x = scaled(reshape(grouped, scores), scale);
-    if (allowed !== undefined) x = where(allowed, x, fullLike(FORBIDDEN, x));
-    let weights = softmax(x, 3);
-    if (allowed !== undefined) weights = where(allowed, weights, zerosLike(weights));
-    return [reshape(matmul(reshape(weights, [...together, keys]), v), q.shape)];
+  decompose: (inputs, attrs) => {
+    const [q, , v] = inputs as [Value, Value, Value];
+    return [reshape(matmul(together(weightsOf(inputs, attrs), inputs), v), q.shape)];
+  },
+  vjp: ({ inputs: [q, k, v, mask], outputs: [output], attrs, cts: [ct] }) => {
+    const [dq, dk, dv] = attentionGrad(q!, { k: k!, v: v!, mask, output: output!, ct: ct! }, attrs);
+    return mask === undefined ? [dq, dk, dv] : [dq, dk, dv, undefined];
   },
   samples: [
     sample([1, 2, 3, 4], [1, 2, 3, 4], { causal: false, scale: 0.5 }),
@@ -108,6 +134,10 @@ const attentionOp: OpRecord<AttentionAttrs> = {
     ),
     sample([0, 2, 3, 2], [0, 2, 3, 2], { causal: false, scale: 1 }),
     sample([1, 2, 19, 8], [1, 1, 19, 8], { causal: true, scale: 0.35 }),
+    // Past the tiles of the kernels (64 queries, 128 keys), and depths that are no whole vectors.
+    sample([1, 2, 66, 1], [1, 1, 131, 1], { causal: true, scale: 0.7 }, { shape: [1, 2, 66, 131] }),
+    sample([2, 2, 5, 19], [2, 1, 7, 19], { causal: false, scale: 0.2 }, { shape: [1, 2, 5, 7] }),
+    sample([1, 1, 130, 1], [1, 1, 66, 1], { causal: true, scale: 0.7 }),
   ],
   errors: [
     { ...sample([1, 3, 2, 2], [1, 2, 2, 2], { causal: false, scale: 1 }), message: "do not divide 3 heads" },
@@ -147,4 +177,101 @@ export const attention: OpFunction<
   AttentionAttrs
 > = withOp(attentionOp, (q, { k, v, mask }, { causal = false, scale = 1 / Math.sqrt(q.shape.at(-1) ?? 1) } = {}) =>
   bind1(attentionOp, mask === undefined ? [q, k, v] : [q, k, v, mask], { causal, scale }),
+);
+
+const gradSample = (
+  q: readonly number[],
+  k: readonly number[],
+  attrs: AttentionAttrs,
+  mask?: { shape: readonly number[]; values?: readonly number[] },
+): OpRecord<AttentionAttrs>["samples"][number] => {
+  const forward = sample(q, k, attrs, mask);
+  return { ...forward, inputs: [...forward.inputs, float(q), float(q)] };
+};
+
+const attentionGradOp: OpRecord<AttentionAttrs> = {
+  name: "attentionGrad",
+  doc: "Cotangents of attention's q, k, v from its output y and the cotangent of that, with the weights `P = softmax(scale · q kᵀ)` and `dS = scale · P · (ct vᵀ − Σ ct · y)`: `dq = dS k`, `dk = dSᵀ q`, `dv = Pᵀ ct` (Dao et al. 2022).",
+  traits: { kind: "fused", recompute: "costly" },
+  shape: (types, { scale }) => {
+    const [q, k, v] = types;
+    const [output, ct] = types.slice(-2);
+    if (types.length !== 5 && types.length !== 6) {
+      throw new ShapeError(
+        "attentionGrad",
+        `takes q, k, v, perhaps a mask, the output and its cotangent: received ${types.length} inputs`,
+      );
+    }
+    attentionDims(types.slice(0, -2));
+    expectScale("attentionGrad", scale);
+    if ([output, ct].some((type) => type!.dtype !== "float32" || !sameShape(type!.shape, q!.shape))) {
+      throw new ShapeError(
+        "attentionGrad",
+        `the output and its cotangent have the type of q: received ${types.map(formatType).join(" and ")}`,
+      );
+    }
+    return [q!, k!, v!].map(({ shape }) => ({ dtype: "float32", shape }));
+  },
+  decompose: (inputs, attrs) => {
+    const forward = inputs.slice(0, -2);
+    const [output, ct] = inputs.slice(-2) as [Value, Value];
+    const [q, k, v] = forward as [Value, Value, Value];
+    const weights = weightsOf(forward, attrs);
+    const grouped = together(ct, forward);
+    const dv = matmul(together(weights, forward), grouped, { transposeA: true });
+    const dweights = reshape(matmul(grouped, v, { transposeB: true }), weights.shape);
+    // Σⱼ Pⱼ · dPⱼ of a row is Σ ct · y: one number a query, without the weights.
+    const inner = spread(sum(mul(ct, output), 3), weights, [3]);
+    const dscores = together(scaled(mul(weights, sub(dweights, inner)), attrs.scale), forward);
+    const dq = reshape(matmul(dscores, k), q.shape);
+    return [dq, matmul(dscores, together(q, forward), { transposeA: true }), dv];
+  },
+  samples: [
+    gradSample([1, 1, 2, 2], [1, 1, 2, 2], { causal: true, scale: 0.5 }),
+    gradSample([1, 2, 3, 4], [1, 2, 3, 4], { causal: false, scale: 0.5 }),
+    gradSample([2, 4, 3, 2], [2, 2, 5, 2], { causal: true, scale: 0.7 }),
+    gradSample([1, 1, 4, 2], [1, 1, 2, 2], { causal: true, scale: 1 }),
+    gradSample([2, 2, 3, 2], [2, 1, 3, 2], { causal: false, scale: 1 }, { shape: [2, 1, 3, 3] }),
+    gradSample(
+      [1, 2, 2, 2],
+      [1, 2, 3, 2],
+      { causal: false, scale: 1 },
+      { shape: [1, 1, 2, 3], values: [0, 0, 0, 1, 0, 1] },
+    ),
+    gradSample([0, 2, 3, 2], [0, 2, 3, 2], { causal: false, scale: 1 }),
+    gradSample([1, 2, 19, 8], [1, 1, 19, 8], { causal: true, scale: 0.35 }),
+    // Past the tiles of the kernels (64 queries, 128 keys), and depths that are no whole vectors.
+    gradSample([1, 2, 66, 1], [1, 1, 131, 1], { causal: true, scale: 0.7 }, { shape: [1, 2, 66, 131] }),
+    gradSample([2, 2, 5, 19], [2, 1, 7, 19], { causal: false, scale: 0.2 }, { shape: [1, 2, 5, 7] }),
+    gradSample([1, 1, 130, 1], [1, 1, 66, 1], { causal: true, scale: 0.7 }),
+  ],
+  errors: [
+    {
+      inputs: [0, 1, 2, 3].map(() => float([1, 1, 2, 2])),
+      attrs: { causal: false, scale: 1 },
+      message: "received 4 inputs",
+    },
+    {
+      inputs: [...[0, 1, 2, 3].map(() => float([1, 1, 2, 2])), float([1, 1, 2, 3])],
+      attrs: { causal: false, scale: 1 },
+      message: "have the type of q",
+    },
+    { ...gradSample([1, 1, 2, 2], [1, 1, 2, 2], { causal: false, scale: Infinity }), message: "must be finite" },
+  ],
+  terms: (types) => {
+    const { heads, groups, queries, keys, depth } = attentionDims(types.slice(0, -2));
+    return keys + depth + (heads / groups) * queries;
+  },
+};
+
+/** Cotangents [dq, dk, dv] of `attention` from its output and the cotangent `ct` of that. */
+export const attentionGrad: OpFunction<
+  (
+    q: Value,
+    rest: { k: Value; v: Value; mask?: Value | undefined; output: Value; ct: Value },
+    options: AttentionAttrs,
+  ) => readonly Value[],
+  AttentionAttrs
+> = withOp(attentionGradOp, (q, { k, v, mask, output, ct }, { causal, scale }) =>
+  bind(attentionGradOp, [q, k, v, ...(mask === undefined ? [] : [mask]), output, ct], { causal, scale }),
 );

@@ -1,4 +1,5 @@
 // The lowering table of the machine backends: op names to kernels. An op that is not here is decomposed.
+import { attentionRules } from "./attention.ts";
 import { contractRules } from "./contract.ts";
 import { elementwiseRules } from "./elementwise.ts";
 import { fusedRules } from "./fused.ts";
@@ -18,6 +19,7 @@ export const loweringTable: ReadonlyMap<string, LowerRule> = new Map(
     ...layoutRules,
     ...reduceRules,
     ...contractRules,
+    ...attentionRules,
     ...windowRules,
     ...indexingRules,
     ...fusedRules,
