@@ -23,11 +23,46 @@ void overLanes(Index outer, Index n, Index inner, Fn fn) {
   });
 }
 
-template <class T, bool LARGEST>
+template <bool LARGEST>
+ALWAYS_INLINE F better(F a, F b) { return LARGEST ? larger(a, b) : smaller(a, b); }
+template <bool LARGEST>
+ALWAYS_INLINE I better(I a, I b) { return select(LARGEST ? a > b : a < b, a, b); }
+
+// The place of the best of n ≥ 4 · W neighbours: first its value, NaN before all, then where that stands first.
+template <class T, class V, bool LARGEST>
+int32_t searchRow(const T* x, Index n) {
+  V run[4];
+  for (int v = 0; v < 4; v++) run[v] = load<V>(x + v * W);
+  for (Index i = 4 * W; i + 4 * W <= n; i += 4 * W)
+    for (int v = 0; v < 4; v++) run[v] = better<LARGEST>(load<V>(x + i + v * W), run[v]);
+  // The rest by vectors that end with the row; what is seen twice changes nothing.
+  for (int v = 0; v < 4; v++) run[v] = better<LARGEST>(load<V>(x + n - (v + 1) * W), run[v]);
+  T lanes[W];
+  store(lanes, better<LARGEST>(better<LARGEST>(run[0], run[1]), better<LARGEST>(run[2], run[3])));
+  T best = lanes[0];
+  for (int i = 1; i < W; i++)
+    if (best == best && (lanes[i] != lanes[i] || (LARGEST ? lanes[i] > best : lanes[i] < best))) best = lanes[i];
+  Index i = 0;
+  if (best != best) {
+    while (x[i] == x[i]) i++;
+  } else {
+    while (x[i] != best) i++;
+  }
+  return static_cast<int32_t>(i);
+}
+
+template <class T, class V, bool LARGEST>
 void search(const Call& c) {
   Index n = c.params[2], inner = c.params[3];
   const T* x = c.at<T>(0);
   int32_t* y = c.at<int32_t>(1);
+  if (inner == 1 && n >= 4 * W) {
+    Index rows = c.params[1], each = most(1, 8192 / n);
+    return parallelFor(divideUp(rows, each), rows * n / 4, [&](Index chunk) {
+      for (Index r = chunk * each; r < least(rows, (chunk + 1) * each); r++)
+        y[r] = searchRow<T, V, LARGEST>(x + r * n, n);
+    });
+  }
   overLanes(c.params[1], n, inner, [&](Index start, Index lanes, Index lane) {
     T best[STRIP];
     int32_t place[STRIP] = {};
@@ -66,8 +101,8 @@ void runningSum(const Call& c) {
 }  // namespace
 
 // Equal argmax and argmin of src/engine/ops/reduce.ts. params: float?, outer, n, inner.
-void argmax(const Call& c) { c.params[0] ? search<float, true>(c) : search<int32_t, true>(c); }
-void argmin(const Call& c) { c.params[0] ? search<float, false>(c) : search<int32_t, false>(c); }
+void argmax(const Call& c) { c.params[0] ? search<float, F, true>(c) : search<int32_t, I, true>(c); }
+void argmin(const Call& c) { c.params[0] ? search<float, F, false>(c) : search<int32_t, I, false>(c); }
 
 // Equals cumsum of src/engine/ops/reduce.ts. params: float?, outer, n, inner, reverse.
 void cumsum(const Call& c) { c.params[0] ? runningSum<float, double>(c) : runningSum<uint32_t, uint32_t>(c); }

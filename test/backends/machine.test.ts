@@ -278,6 +278,7 @@ const large: [string, readonly [Shape, DType?][], object][] = [
   ["softmax", [[[31, 50, 67]]], { axis: 1 }],
   ["cumsum", [[[31, 50, 67]]], { axis: 1, reverse: true }],
   ["argmax", [[[60, 5000]]], { axis: 1 }],
+  ["argmin", [[[60, 5003]]], { axis: 1 }],
   ["sort", [[[7, 3001]]], { axis: 1, descending: false }],
   ["layerNorm", [[[500, 131]], [[131]], [[131]]], { epsilon: 1e-5 }],
   ["layerNormGrad", [[[500, 131]], [[131]], [[500, 131]]], { epsilon: 1e-5 }],
@@ -371,4 +372,20 @@ describe("large shapes", () => {
       expect(one.every((array, o) => array.equals(four[o]!))).toBe(true);
     }
   });
+});
+
+it("a long row's argmax is its first NaN, else the first of equals", () => {
+  const row = new Array<number>(203).fill(-1);
+  const rows = [
+    { row: row.with(150, 7).with(77, 7), place: 77 },
+    { row: row.with(202, 7), place: 202 },
+    { row: row.with(10, 7).with(120, NaN).with(190, NaN), place: 120 },
+  ];
+  const arrays = [HostArray.of(Float32Array.from(rows.flatMap((r) => r.row)), [3, 203])];
+  const inputs: TensorType[] = [{ dtype: "float32", shape: [3, 203] }];
+  const native = variants.flatMap((variant) => nativeVariant(variant, 1) ?? []);
+  for (const backend of [createWasm(), ...native]) {
+    const [places] = runOp(backend, opOf("argmax"), { inputs, attrs: { axis: 1 }, arrays })!;
+    expect(places!.toFlat(), backend.describe()).toEqual(rows.map((r) => r.place));
+  }
 });
