@@ -1,0 +1,4 @@
+// The child process of our own side.
+import { serve } from "./ours.ts";
+
+await serve();
