@@ -57,10 +57,10 @@ describe.each(machineBackends().map(({ label, open }) => [label, open] as const)
 });
 
 describe.each(variants)("native %s: the same bits on one thread and three", (variant) => {
-  it.each(covered.map((op) => [op.name, op] as const))("%s", (_, op) => {
-    const one = nativeVariant(variant, 1);
-    if (one === undefined) return;
-    const serial = compare(one, op);
+  // Skipped, not passed, where the processor has no such variant.
+  const there = nativeVariant(variant, 1) !== undefined;
+  it.skipIf(!there).each(covered.map((op) => [op.name, op] as const))("%s", (_, op) => {
+    const serial = compare(nativeVariant(variant, 1)!, op);
     const parallel = compare(nativeVariant(variant, 3)!, op);
     expect(serial.every((array, i) => array.equals(parallel[i]!))).toBe(true);
   });
