@@ -1,5 +1,6 @@
 // Builds dist/native/chainrule.node with the C++ compiler of the machine and the headers of `node-api-headers`.
 // Each kernel file is compiled once for each processor variant. Where there is no compiler, wasm is used and nothing fails.
+// `--only avx512` compiles one variant and links the others as they were last: for work on a kernel, not for tests.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -65,11 +66,8 @@ const units = Object.entries(variants).flatMap(([name, extra]) =>
 for (const file of ["addon.cpp", "pool.cpp", "runtime.cpp"])
   units.push({ file, object: join(objects, file.replace(".cpp", ".o")), flags: [...flags, "-pthread"] });
 
-const shared = readdirSync(source).filter((name) => /\.(hpp|def)$/.test(name));
 const hashOf = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash("sha256")).digest("hex");
-const headers = shared.map((name) => name + readFileSync(join(source, name), "utf8")).join("");
-for (const unit of units)
-  unit.hash = hashOf(version, unit.flags.join(" "), headers, readFileSync(join(source, unit.file), "utf8"));
+for (const unit of units) unit.hash = hashOf(version, unit.flags.join(" "), ...withIncludes(unit.file));
 
 const whole = hashOf(units.map((unit) => unit.file + unit.hash).join("\n"));
 const stamp = join(target, "chainrule.hash");
@@ -80,6 +78,15 @@ if (existsSync(addon) && existsSync(stamp) && readFileSync(stamp, "utf8") === wh
 mkdirSync(target, { recursive: true });
 mkdirSync(objects, { recursive: true });
 
+/** The text of a source and of all it includes from native/. */
+function withIncludes(file, seen = new Set()) {
+  if (seen.has(file)) return [];
+  seen.add(file);
+  const text = readFileSync(join(source, file), "utf8");
+  const includes = [...text.matchAll(/^\s*#include "([^"]+)"/gm)].flatMap(([, name]) => withIncludes(name, seen));
+  return [text, ...includes];
+}
+
 /** Runs the compiler; prints what it says; resolves to whether it succeeded. */
 function compile(args) {
   return new Promise((resolve, reject) => {
@@ -89,7 +96,10 @@ function compile(args) {
   });
 }
 const began = performance.now();
+const only = process.argv[process.argv.indexOf("--only") + 1];
 const waiting = units.filter(({ object, hash }) => {
+  const other = Object.keys(variants).some((name) => name !== only && object.endsWith(`-${name}.o`));
+  if (process.argv.includes("--only") && other && existsSync(object)) return false;
   const known = `${object}.hash`;
   return !(existsSync(object) && existsSync(known) && readFileSync(known, "utf8") === hash);
 });
@@ -115,6 +125,6 @@ if (failed || !(await compile([...link, ...units.map((unit) => unit.object), "-o
   process.exit(1);
 }
 renameSync(fresh, addon);
-writeFileSync(stamp, whole);
+writeFileSync(stamp, process.argv.includes("--only") ? "" : whole);
 const took = ((performance.now() - began) / 1000).toFixed(1);
 console.log(`native: built with ${version.split("\n")[0]} (${compiled} files, ${took} s)`);
