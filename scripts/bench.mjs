@@ -113,9 +113,10 @@ if (names.length === 0) {
   console.log("usage: npm run bench -- <name> … [--peers] [--json FILE]");
   for (const name of files.keys()) console.log(`  ${name.padEnd(16)}${(await load(name)).about ?? ""}`);
   console.log(`
-  --peers        against PyTorch and TensorFlow.js too   --compile      PyTorch under torch.compile
+  --peers        against PyTorch and TensorFlow.js too   --compile      the newest PyTorch under torch.compile besides
   --threads N    only so many; else one, and all         --device NAME  native or wasm
-  --rounds N     turns of each; default 5                --no-save      not into bench/results/`);
+  --variant NAME kernels: avx512, avx2, relaxed, …       --rounds N     turns of each; default 5
+  --json FILE    the rows as an array                    --no-save      not into bench/results/`);
   process.exit(files.size === 0 ? 1 : 0);
 }
 

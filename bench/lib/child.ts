@@ -12,6 +12,7 @@ export interface Ready {
 interface Message {
   readonly seconds?: number;
   readonly peakBytes?: number;
+  readonly error?: string;
 }
 
 /** How to start a contestant. */
@@ -21,11 +22,24 @@ export interface Command {
   readonly env: NodeJS.ProcessEnv;
 }
 
+/** Longest wait for one answer: a model compiled by C++ takes minutes, a program that hangs takes for ever. */
+const PATIENCE = 15 * 60_000;
+
+/** Why a contestant gave no answer, and whether it can still be asked for others. */
+export class ChildError extends Error {
+  readonly ended: boolean;
+  constructor(message: string, ended: boolean) {
+    super(message);
+    this.ended = ended;
+  }
+}
+
 /** A started contestant. */
 export class Child {
   readonly #process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
   readonly #told: string[] = [];
+  readonly #ending: Promise<string>;
   ready: Ready = { threads: 0, device: "" };
   /** From the start of the process to its first line. */
   secondsToReady: number = 0;
@@ -34,11 +48,18 @@ export class Child {
     this.#process = spawn(file, args, { env, stdio: ["pipe", "pipe", "pipe"] });
     this.#process.stderr!.on("data", (chunk: Buffer) => this.#told.push(chunk.toString()));
     this.#process.stdin!.on("error", () => {}); // it ended: the next answer says so, with what it printed
-    this.#process.on("error", (error) => this.#told.push(error.message));
+    this.#ending = new Promise((resolve) => {
+      this.#process.on("error", (error) => resolve(error.message));
+      this.#process.on("close", (code, signal) =>
+        resolve(
+          signal === "SIGKILL" ? "killed, as a machine out of memory does" : `ended with ${signal ?? `code ${code}`}`,
+        ),
+      );
+    });
     this.#lines = createInterface({ input: this.#process.stdout! })[Symbol.asyncIterator]();
   }
 
-  /** Starts one and waits until it is ready. */
+  /** Starts one and waits until it is ready; throws ChildError where it does not get there. */
   static async start(command: Command): Promise<Child> {
     const began = performance.now();
     const child = new Child(command);
@@ -72,10 +93,28 @@ export class Child {
   }
 
   async #answer(): Promise<Message> {
-    for (;;) {
-      const { value, done } = (await this.#lines.next()) as IteratorResult<string, undefined>;
-      if (done === true || value === undefined) throw new Error(`a program ended: ${this.#told.join("").slice(-600)}`);
-      if (value.startsWith("{")) return JSON.parse(value) as Message; // libraries print greetings
+    let slow = false;
+    const timer = setTimeout(() => ((slow = true), this.#process.kill("SIGKILL")), PATIENCE);
+    try {
+      for (;;) {
+        const { value, done } = (await this.#lines.next()) as IteratorResult<string, undefined>;
+        if (done === true || value === undefined) throw new ChildError(await this.#end(slow), true);
+        if (!value.startsWith("{")) continue; // libraries print greetings
+        const message = JSON.parse(value) as Message;
+        if (message.error !== undefined) throw new ChildError(message.error, false);
+        return message;
+      }
+    } finally {
+      clearTimeout(timer);
     }
+  }
+
+  // What it printed last says more than how it ended.
+  async #end(slow: boolean): Promise<string> {
+    if (slow) return `no answer in ${PATIENCE / 60_000} minutes`;
+    const how = await this.#ending;
+    const lines = this.#told.join("").trim().split("\n");
+    const last = lines.findLast((line) => /error|exception/i.test(line)) ?? lines.at(-1) ?? "";
+    return last === "" ? how : `${how}: ${last.trim().slice(0, 300)}`;
   }
 }

@@ -4,76 +4,67 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Command } from "./child.ts";
+import { torches } from "./torch.ts";
 import type { Work } from "./works.ts";
 
-/** One program at one number of threads. */
+/** One program in one setting: a number of threads, eager or compiled. The best setting of a group is the one to beat. */
 export interface Contestant {
-  /** Equal for the same program at other numbers of threads. */
+  /** Equal for the same program in other settings. */
   readonly group: string;
   /** As printed; "" is ours. */
   readonly peer: string;
   readonly threads: number;
   readonly command: Command;
   readonly can: (work: Work) => boolean;
+  /** What to try where its matrix product is many times slower than ours: a peer with the wrong BLAS is no peer. */
+  readonly slowHint?: string;
+  /** Refuses it once it has started, with the reason. */
+  readonly refuse?: (device: string) => string | undefined;
 }
 
 export interface ContestOptions {
   /** Only this number of threads; else one, and all there are. */
   readonly threads?: string;
   readonly device?: string;
+  /** Which kernels of ours, `CHAINRULE_VARIANT`; the peers are held to the same instructions where they can be. */
+  readonly variant?: string;
   readonly peers?: boolean;
-  /** PyTorch under torch.compile. */
+  /** The newest PyTorch under torch.compile besides. */
   readonly compile?: boolean;
 }
 
 /** Everybody; peers only if asked for, with a line of explanation where one cannot be had. */
-export function contestants(root: string, { threads, device, peers = false, compile }: ContestOptions): Contestant[] {
+export function contestants(root: string, options: ContestOptions): Contestant[] {
+  const { threads, device, variant, peers = false, compile = false } = options;
   const counts = threads === undefined ? [...new Set([1, availableParallelism()])] : [Number(threads)];
-  const ours = (device === "wasm" ? [1] : counts).map((count): Contestant => {
-    const env = { ...process.env, CHAINRULE_THREADS: String(count), ...(device && { CHAINRULE_DEVICE: device }) };
-    const args = [join(root, ".cache/bench/lib/main.mjs")];
-    return { group: "ours", peer: "", threads: count, command: { file: process.execPath, args, env }, can: () => true };
-  });
-  if (!peers) return ours;
-  const torches = pythons().flatMap((file) => counts.map((count) => torch(root, { file, threads: count, compile })));
-  return [...ours, ...torches, ...tensorflow(root)];
+  const wasm = device === "wasm";
+  const own = wasm && threads === undefined ? [1] : counts;
+  const ours = (set: Contestant["group"], env: NodeJS.ProcessEnv): Contestant[] =>
+    own.map((count) => ourselves(root, set, { ...env, CHAINRULE_THREADS: String(count) }));
+  const chosen = { ...(device && { CHAINRULE_DEVICE: device }), ...(variant && { CHAINRULE_VARIANT: variant }) };
+  const everybody = ours("ours", chosen);
+  if (wasm && variant === undefined) {
+    const refuse = (name: string): string | undefined =>
+      name.includes("relaxed") ? undefined : "no relaxed SIMD here";
+    for (const one of ours("ours, relaxed", { ...chosen, CHAINRULE_VARIANT: "relaxed" }))
+      everybody.push({ ...one, refuse });
+  }
+  if (!peers) return everybody;
+  if (wasm) {
+    // The same work in machine code: what WebAssembly costs.
+    const native = ourselves(root, "native", { CHAINRULE_DEVICE: "native", CHAINRULE_THREADS: "1" });
+    return [...everybody, { ...native, peer: "Chainrule native" }, ...tensorflow(root)];
+  }
+  return [...everybody, ...torches(root, { counts, variant, compile }), ...tensorflow(root)];
 }
 
-function pythons(): string[] {
-  const named = process.env["CHAINRULE_PEER_PYTHON"];
-  const hasTorch = (file: string): boolean => spawnSync(file, ["-c", "import torch"]).status === 0;
-  if (named !== undefined && named !== "") {
-    const files = named.split(",");
-    for (const file of files) if (!hasTorch(file)) throw new Error(`CHAINRULE_PEER_PYTHON: ${file} has no torch`);
-    return files;
-  }
-  const found = ["python3", "/usr/bin/python3"].find(hasTorch);
-  if (found === undefined) {
-    console.log(
-      "no Python with torch: PyTorch is not measured. Install it, or name one (or several, with commas) in CHAINRULE_PEER_PYTHON.",
-    );
-  }
-  return found === undefined ? [] : [found];
-}
-
-function torch(
-  root: string,
-  { file, threads, compile = false }: { file: string; threads: number; compile?: boolean | undefined },
-): Contestant {
-  // It keeps its memory instead of giving it back after every step, and chooses its own kernels.
-  const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...env } = process.env;
-  const count = String(threads);
-  Object.assign(env, {
-    MALLOC_MMAP_THRESHOLD_: "8589934592",
-    MALLOC_TRIM_THRESHOLD_: "17179869184",
-    MALLOC_TOP_PAD_: "268435456",
-    OMP_NUM_THREADS: count,
-    OPENBLAS_NUM_THREADS: count,
-    MKL_NUM_THREADS: count,
-    PYTHONDONTWRITEBYTECODE: "1",
-  });
-  const args = [join(root, "bench/peers/peer.py"), count, ...(compile ? ["compile"] : [])];
-  return { group: file, peer: "PyTorch", threads, command: { file, args, env }, can: () => true };
+function ourselves(root: string, group: string, set: NodeJS.ProcessEnv): Contestant {
+  const command = {
+    file: process.execPath,
+    args: [join(root, ".cache/bench/lib/main.mjs")],
+    env: { ...process.env, ...set },
+  };
+  return { group, peer: "", threads: Number(set["CHAINRULE_THREADS"]), command, can: () => true };
 }
 
 const TFJS = "4.22.0";
@@ -85,9 +76,10 @@ function tensorflow(root: string): Contestant[] {
     writeFileSync(join(folder, "package.json"), '{ "private": true }\n');
     const packages = [`@tensorflow/tfjs@${TFJS}`, `@tensorflow/tfjs-backend-wasm@${TFJS}`];
     const args = ["install", "--save-exact", "--no-audit", "--no-fund", "--ignore-scripts", ...packages];
-    const { status, stderr } = spawnSync("npm", args, { cwd: folder, encoding: "utf8" });
+    const { status, stderr, error } = spawnSync("npm", args, { cwd: folder, encoding: "utf8" });
     if (status !== 0) {
-      console.log(`TensorFlow.js is not measured: npm could not install it: ${stderr.trim().split("\n")[0] ?? ""}`);
+      const reason = error?.message ?? stderr.trim().split("\n")[0] ?? "";
+      console.log(`TensorFlow.js is not measured: npm could not install it: ${reason}`);
       return [];
     }
   }

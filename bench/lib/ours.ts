@@ -1,7 +1,7 @@
 // Our side of the works, and the child process that times them when asked: one line in, one line of JSON out.
 import { createInterface } from "node:readline";
 import { conv2d, defaultDevice, dense, flatten, HostArray, maxPooling2d, Sequential } from "chainrule";
-import type { Shape } from "chainrule";
+import type { Device, Shape } from "chainrule";
 import * as ops from "chainrule/ops";
 import { trace, type Value } from "chainrule/program";
 import { gpt2Sizes, gpt2Training } from "./gpt2.ts";
@@ -84,12 +84,18 @@ export function build(id: string): Run {
   throw new Error(`there is no work ${id}`);
 }
 
+// The device, and the kernels where they are not its usual ones: as it says itself, not as it was asked.
+function kernelsOf({ name, backend }: Device): string {
+  const variant = ["avx2", "baseline", "relaxed"].find((word) => backend.describe().includes(word));
+  return variant === undefined ? name : `${name} ${variant}`;
+}
+
 /** Answers until the input ends: `build ID` prepares, `time ID N` runs it N times, `end` tells the memory. */
 export async function serve(): Promise<void> {
   const say = (message: object): void => void process.stdout.write(`${JSON.stringify(message)}\n`);
   const built = new Map<string, Run>();
   const device = defaultDevice();
-  say({ ready: true, threads: device.threads, device: device.name });
+  say({ ready: true, threads: device.threads, device: kernelsOf(device) });
   for await (const line of createInterface({ input: process.stdin })) {
     const [command, id = "", repeat = "1"] = line.split(" ");
     if (command === "end") {

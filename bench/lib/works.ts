@@ -24,7 +24,8 @@ export interface Work {
 
 const defaults = { repeat: 1, flops: 0, eachThreads: false, fresh: false, tfjs: false };
 
-type Transposes = "NN" | "NT" | "TN" | "TT";
+const transposes = ["NN", "NT", "TN", "TT"] as const;
+type Transposes = (typeof transposes)[number];
 
 function product(n: number, transposes: Transposes): Work {
   const flops = 2 * n ** 3;
@@ -75,13 +76,16 @@ const cnnFlops = 640 * 2 * (3 * (convs[1] + 9216 * 128 + 128 * 10) + 2 * convs[0
 /** What sets the peak: measured beside everything that has a share of it. */
 export const peakWorks: readonly Work[] = [product(1024, "NN"), product(2048, "NN")];
 
+/** What a peer shows at the door: with the wrong BLAS it is many times slower than ours. */
+export const guardWork: Work = product(512, "NN");
+
 /** The works by the name of their benchmark. */
 export const works: { readonly [bench: string]: readonly Work[] } = {
   gemm: [
     product(256, "NN"),
     product(512, "NN"),
-    ...(["NN", "NT", "TN", "TT"] as const).map((transposes) => product(1024, transposes)),
-    product(2048, "NN"),
+    ...transposes.map((pair) => product(1024, pair)),
+    ...transposes.map((pair) => product(2048, pair)),
   ],
   elementwise: [elementwise("chain", "chain of 8 ops, 16M"), elementwise("neg", "neg, 16M")],
   mlp: [

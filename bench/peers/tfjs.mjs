@@ -53,13 +53,17 @@ for await (const line of createInterface({ input: process.stdin })) {
     say({ peakBytes: process.resourceUsage().maxRSS * 1024 });
     break;
   }
-  if (command === "build") {
-    built.set(id, build(id));
-    say({ built: id });
-    continue;
+  try {
+    if (command === "build") {
+      built.set(id, build(id));
+      say({ built: id });
+      continue;
+    }
+    const start = performance.now();
+    for (let i = 0; i < Number(repeat); i++) await built.get(id)();
+    const share = id === "mlp" ? SAMPLES / 60000 : 1;
+    say({ seconds: (performance.now() - start) / 1000 / Number(repeat) / share });
+  } catch (error) {
+    say({ error: String(error) }); // the work is lost, the others are not
   }
-  const start = performance.now();
-  for (let i = 0; i < Number(repeat); i++) await built.get(id)();
-  const share = id === "mlp" ? SAMPLES / 60000 : 1;
-  say({ seconds: (performance.now() - start) / 1000 / Number(repeat) / share });
 }
