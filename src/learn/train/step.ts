@@ -76,6 +76,8 @@ export function makeStep(module: Module<never, unknown>, options: StepOptions): 
       const pass = (params: TensorMap): Forward =>
         forward({ module, objective, context, values: { ...params, ...fixed.frozen, ...carried.states }, batch });
       const [[loss, extra], gradients] = valueAndGrad(rematerialize ? checkpoint(pass) : pass)(carried.params);
+      // Known before the update, so that update and selection are one pass over the parameters.
+      const finite = allFinite(loss, gradients);
       const { updates, state: optState } = optimizer.transformation.update(gradients, carried.optState, carried.params);
       const next: Carried = {
         step: carried.step.add(1),
@@ -83,7 +85,6 @@ export function makeStep(module: Module<never, unknown>, options: StepOptions): 
         states: extra.states,
         optState: optState,
       };
-      const finite = allFinite(loss, gradients);
       const outputs = { loss, parts: extra.parts, finite, predictions: predictions ? extra.predictions : [] };
       return [guard ? (select(finite, next, carried) as Carried) : next, outputs];
     },
