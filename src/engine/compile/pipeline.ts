@@ -9,6 +9,7 @@ import { fuse } from "./passes/fuse.ts";
 import { fold } from "./passes/fold.ts";
 import { legalize } from "./passes/legalize.ts";
 import { schedule } from "./passes/schedule.ts";
+import { sink } from "./passes/sink.ts";
 import type { Target } from "./target.ts";
 
 /** One step of the compiler: program to program. */
@@ -26,6 +27,7 @@ export const passes: readonly Pass[] = [
   { name: "cse", run: cse },
   { name: "dce", run: dce },
   { name: "schedule", run: schedule },
+  { name: "sink", run: sink },
   { name: "fuse", run: fuse },
 ];
 
