@@ -67,4 +67,14 @@ describe("fuse", () => {
     expect(calls(build(([x, y]) => [ops.add(x!, y!)]))).toEqual(["add"]);
     expect(calls(build(([, , b]) => [ops.broadcast(b!, [2, 3], [1])]))).toEqual(["broadcast"]);
   });
+
+  it("finds an update and the choice behind it together, though the choice needs all gradients first", () => {
+    const program = build(([g, p]) => {
+      const updated = ops.sub(p!, ops.mul(g!, ops.full(0.1, g!)));
+      const other = ops.matmul(g!, p!, { transposeB: true });
+      const finite = ops.isFinite(ops.sum(other, [0, 1]));
+      return [ops.where(ops.broadcast(finite, [2, 3], []), updated, p!)];
+    });
+    expect(calls(program).at(-1)).toMatch(/mul sub .*where/);
+  });
 });
