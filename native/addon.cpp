@@ -46,10 +46,10 @@ struct Loaded {
 };
 typedef std::shared_ptr<Loaded> Handle;
 
-Failure execute(Loaded& loaded, char* const* slots) {
+Failure execute(Loaded& loaded, char* const* slots, Profile profile = Profile()) {
   std::lock_guard<std::mutex> lock(loaded.running);
   if (loaded.poison) std::memset(loaded.plan.arena, 0xff, loaded.arenaBytes);
-  return runPlan(loaded.plan, chosen.table, slots);
+  return runPlan(loaded.plan, chosen.table, slots, profile);
 }
 
 void* aligned(size_t bytes) { return std::aligned_alloc(64, (bytes + 63) / 64 * 64 + 64); }
@@ -191,12 +191,15 @@ std::vector<char*> addresses(const Bytes& slots) {
   return list;
 }
 
+/// run(plan, slots, seconds?): with a Float64Array the time of each kernel call is added to it.
 napi_value run(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
   Handle* handle = handleOf(env, args.at[0]);
   Bytes slots;
   if (!runnable(env, args, handle, slots)) return nullptr;
-  return outcome(env, execute(**handle, addresses(slots).data()));
+  Bytes seconds = bytesOf(env, args.at[2]);
+  Profile profile = {reinterpret_cast<double*>(seconds.data), static_cast<Index>(seconds.size / sizeof(double))};
+  return outcome(env, execute(**handle, addresses(slots).data(), profile));
 }
 
 struct Task {

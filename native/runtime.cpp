@@ -1,6 +1,10 @@
 // Runs a stream of kernel calls and loops, one after another; each kernel splits itself over the threads.
 #include "runtime.hpp"
 
+#if !defined(__wasm__)
+#include <time.h>
+#endif
+
 namespace chainrule {
 
 namespace {
@@ -15,6 +19,7 @@ struct Runner {
   const Plan& plan;
   const Kernel* table;
   char* const* slots;
+  Profile profile;
   Failure failure;
 
   char* at(const int32_t* operand) const {
@@ -27,7 +32,13 @@ struct Runner {
     char** operands = static_cast<char**>(__builtin_alloca(static_cast<size_t>(count) * sizeof(char*)));
     for (int i = 0; i < count; i++) operands[i] = at(step + 4 + 2 * i);
     Call call = {step + 4 + 2 * count, operands, count, step[2], &failure};
-    table[step[0]](call);
+    if (step[2] >= profile.count) {
+      table[step[0]](call);
+    } else {
+      double start = clockSeconds();
+      table[step[0]](call);
+      profile.seconds[step[2]] += clockSeconds() - start;
+    }
     return failure.call < 0;
   }
 
@@ -86,7 +97,7 @@ bool checkSteps(const int32_t* words, Index count, Index slots, int kernels) {
       if (writes + carries == 0 && !checkSteps(list, body, slots, kernels)) return false;
     } else {
       Index operands = words[3];
-      if (words[0] < 0 || words[0] >= kernels || operands < 0 || operands > OPERANDS) return false;
+      if (words[0] < 0 || words[0] >= kernels || words[2] < 0 || operands < 0 || operands > OPERANDS) return false;
       if (4 + 2 * operands > length) return false;
       for (Index i = 0; i < operands; i++)
         if (!known(words + 4 + 2 * i)) return false;
@@ -103,8 +114,16 @@ bool checkStream(const int32_t* words, Index count, Index slots, int kernels) {
   return checkSteps(words, count, slots, kernels);
 }
 
-Failure runPlan(const Plan& plan, const Kernel* table, char* const* slots) {
-  Runner runner = {plan, table, slots, Failure()};
+#if !defined(__wasm__)
+double clockSeconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+#endif
+
+Failure runPlan(const Plan& plan, const Kernel* table, char* const* slots, Profile profile) {
+  Runner runner = {plan, table, slots, profile, Failure()};
   runner.steps(plan.words, plan.words + plan.count);
   return runner.failure;
 }

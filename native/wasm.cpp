@@ -1,4 +1,4 @@
-// The WebAssembly module: the same kernels on one thread, memory of its own, no imports.
+// The WebAssembly module: the same kernels on one thread, memory of its own. The one import is the clock of a profile.
 #include "runtime.hpp"
 #include "tables.hpp"
 
@@ -7,6 +7,7 @@
 using namespace chainrule;
 
 extern "C" char __heap_base;
+extern "C" __attribute__((import_module("env"), import_name("seconds"))) double importedSeconds();
 
 namespace {
 
@@ -78,6 +79,8 @@ void parallelChunks(Index chunks, void (*chunk)(void*, Index), void* data) {
   for (Index i = 0; i < chunks; i++) chunk(data, i);
 }
 
+double clockSeconds() { return importedSeconds(); }
+
 void* scratch(ScratchSlot slot, size_t bytes) {
   if (sizes[slot] < bytes) {
     release(blocks[slot]);
@@ -110,9 +113,10 @@ EXPORT(unload) void exportedUnload(Loaded* loaded) {
   release(loaded->slots);
   release(loaded);
 }
-/// Gives the number of the call that failed, or -1; the failure's three words are at `failure`.
-EXPORT(run) int32_t exportedRun(Loaded* loaded) {
-  last = runPlan(loaded->plan, table_wasm, loaded->slots);
+/// Gives the number of the call that failed, or -1; the failure's three words are at `failure`. The time of each of the
+/// first `calls` kernel calls is added to `seconds`.
+EXPORT(run) int32_t exportedRun(Loaded* loaded, double* seconds, int32_t calls) {
+  last = runPlan(loaded->plan, table_wasm, loaded->slots, {seconds, calls});
   return last.call;
 }
 EXPORT(failure) const Failure* exportedFailure() { return &last; }

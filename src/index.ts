@@ -30,6 +30,7 @@ export {
   checkpoint,
   defaultDevice,
   device,
+  explainPlan,
   eye,
   full,
   grad,
@@ -49,6 +50,7 @@ export {
   type Device,
   type DeviceName,
   type Jitted,
+  type Profile,
   type TensorLike,
 } from "./engine/tensor/index.ts";
 

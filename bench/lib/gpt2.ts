@@ -10,7 +10,7 @@ import {
   tensor,
   HostArray,
 } from "chainrule";
-import type { Context, Objective, Tensor } from "chainrule";
+import type { Context, Objective, StepBatch, Tensor, TrainState, TrainStep } from "chainrule";
 import { arange, attention, crossEntropy, embedding, gelu, split } from "chainrule/tensor";
 
 /** Sizes of a model and of the batch it is trained on. */
@@ -92,8 +92,8 @@ export class Gpt2 extends Module {
   }
 }
 
-/** A model with its weights, and a function that trains it one step on one batch of random ids and returns the loss. */
-export function gpt2Training(size: Gpt2Size): () => number {
+/** A training step of a model with its weights, and one batch of random ids. */
+export function gpt2Step(size: Gpt2Size): Training {
   const ids = new HostArray("int32", [size.batch, size.time]);
   for (let i = 0; i < ids.size; i++) ids.data[i] = Math.floor(Math.random() * size.vocabulary);
   const x = tensor(ids, { dtype: "int32" });
@@ -101,10 +101,12 @@ export function gpt2Training(size: Gpt2Size): () => number {
   const objective: Objective = (logits, { y }) => ({ loss: crossEntropy(logits as Tensor, y[0]!).mean(), parts: [] });
   const optimizer = adamw({ learningRate: 1e-4, weightDecay: 0.01, epsilon: 1e-8 });
   const step = makeStep(model, { objective, optimizer, predictions: false });
-  let state = createState(model, { optimizer, seed: 0 });
-  return () => {
-    const [next, { loss }] = step(state, { x, y: [x] });
-    state = next;
-    return loss.item();
-  };
+  return { step, state: createState(model, { optimizer, seed: 0 }), batch: { x, y: [x] } };
+}
+
+/** A step with what it is called on. The state is used up by a call. */
+export interface Training {
+  readonly step: TrainStep;
+  readonly state: TrainState;
+  readonly batch: StepBatch;
 }

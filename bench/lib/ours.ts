@@ -1,20 +1,14 @@
 // Our side of the works, and the child process that times them when asked: one line in, one line of JSON out.
 import { createInterface } from "node:readline";
-import { conv2d, defaultDevice, dense, flatten, HostArray, maxPooling2d, Sequential } from "chainrule";
-import type { Device, Shape } from "chainrule";
+import { defaultDevice, type Device, type Shape } from "chainrule";
 import * as ops from "chainrule/ops";
 import { trace, type Value } from "chainrule/program";
-import { gpt2Sizes, gpt2Training } from "./gpt2.ts";
+import type { gpt2Sizes } from "./gpt2.ts";
+import { classicModel, filled, pictureModel, repeated, trainingStep } from "./steps.ts";
 import { elements } from "./works.ts";
 
 /** One repetition of a work. */
 export type Run = () => unknown;
-
-function filled(dtype: "float32" | "int32", shape: Shape, value: () => number): HostArray {
-  const array = new HostArray(dtype, shape);
-  for (let i = 0; i < array.size; i++) array.data[i] = value();
-  return array;
-}
 
 // A program of one expression on the default device; the memory of its output is reused from run to run.
 function kernel(shapes: readonly Shape[], fn: (inputs: readonly Value[]) => Value): Run {
@@ -44,11 +38,7 @@ function chain(x: Value): Value {
 }
 
 function classic(samples: number): Run {
-  const model = new Sequential([
-    dense(128, { activation: "relu", inputShape: [784] }),
-    dense(64, { activation: "relu" }),
-    dense(10, { activation: "softmax" }),
-  ]);
+  const model = classicModel();
   model.compile({ optimizer: "sgd", loss: "sparse_categorical_crossentropy", seed: 0 });
   const x = filled("float32", [samples, 784], Math.random);
   const y = filled("int32", [samples], () => Math.floor(Math.random() * 10));
@@ -56,14 +46,7 @@ function classic(samples: number): Run {
 }
 
 function pictures(): Run {
-  const model = new Sequential([
-    conv2d(32, 3, { activation: "relu", inputShape: [28, 28, 1] }),
-    conv2d(64, 3, { activation: "relu" }),
-    maxPooling2d(),
-    flatten(),
-    dense(128, { activation: "relu" }),
-    dense(10, { activation: "softmax" }),
-  ]);
+  const model = pictureModel();
   model.compile({ optimizer: "adam", loss: "sparse_categorical_crossentropy", seed: 0 });
   const x = filled("float32", [640, 28, 28, 1], Math.random);
   const y = filled("int32", [640], () => Math.floor(Math.random() * 10));
@@ -78,7 +61,7 @@ export function build(id: string): Run {
   if (id === "elementwise/neg") return kernel([[elements]], ([x]) => ops.neg(x!));
   if (id === "mlp") return classic(60_000);
   if (id === "cnn") return pictures();
-  if (kind === "gpt") return gpt2Training(gpt2Sizes[what as keyof typeof gpt2Sizes]);
+  if (kind === "gpt") return repeated(trainingStep(`gpt-${what as keyof typeof gpt2Sizes}`));
   if (id === "start/mlp") return classic(32);
   if (kind === "start" && what?.startsWith("gpt-") === true) return build(id.slice("start/".length).replace("-", "/"));
   throw new Error(`there is no work ${id}`);

@@ -45,6 +45,8 @@ export interface Memory {
 export interface LoadedPlan {
   /** Runs on the caller's thread. `slots`: memory of each external slot of the plan. Throws IndexError if a kernel met an index out of range. */
   run(slots: readonly Memory[]): void;
+  /** As `run`, with a clock: the seconds spent in each kernel call, numbered as `forEachCall` does; absent where there is no clock. */
+  profile?(slots: readonly Memory[]): Float64Array;
   /** Runs off the event loop where the backend can; the memory must stay untouched until it settles. */
   runAsync(slots: readonly Memory[]): Promise<void>;
   /** Gives the arena and the stream back. */

@@ -1,5 +1,5 @@
 // Executable: a program compiled for a device and ready to run on its arrays.
-import { formatType, sameType, ShapeError } from "../core/index.ts";
+import { BackendError, formatType, sameType, ShapeError } from "../core/index.ts";
 import type { LoadedPlan, Memory } from "../backend/index.ts";
 import { compile } from "../compile/index.ts";
 import type { Plan } from "../plan/index.ts";
@@ -33,6 +33,23 @@ export class Executable {
     const { slots, outputs } = this.#prepare(inputs);
     this.#load().run(slots);
     return this.#finish(inputs, outputs);
+  }
+
+  /** Runs as `run` does, and tells the seconds spent in each kernel call. */
+  profile(inputs: readonly DeviceArray[]): { readonly outputs: DeviceArray[]; readonly seconds: Float64Array } {
+    const loaded = this.#load();
+    if (loaded.profile === undefined)
+      throw new BackendError(this.device.name, "has no clock for its kernel calls", {
+        hint: "profile on the native or the wasm device",
+      });
+    const { slots, outputs } = this.#prepare(inputs);
+    const seconds = loaded.profile(slots);
+    return { outputs: this.#finish(inputs, outputs), seconds };
+  }
+
+  /** The inputs that are gone after a call. */
+  get donated(): readonly number[] {
+    return this.#donate;
   }
 
   /** Runs off the event loop where the backend can. Donated inputs must not be touched until it settles. */

@@ -1,5 +1,6 @@
 // tensor: what users compute with.
 export * as random from "./random.ts";
+export * from "./explain-plan.ts";
 export * from "./functions/index.ts";
 export * from "./tensor.ts";
 export * from "./tensor-tree.ts";

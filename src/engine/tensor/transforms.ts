@@ -18,6 +18,8 @@ export interface Jitted<A extends readonly unknown[], R> {
   run(...args: A): Promise<R>;
   /** The program for these arguments, as text is `program.toString()`. */
   lower(...args: A): Executable;
+  /** What that program is run on: the arrays of these arguments, then those the function refers to besides. */
+  inputs(...args: A): readonly DeviceArray[];
 }
 
 export interface JitOptions {
@@ -76,6 +78,7 @@ export function jit<A extends readonly unknown[], R>(fn: AnyFunction<A, R>, opti
       return rebuild(entry, await entry.executable.runAsync(inputs));
     },
     lower: (...args: A): Executable => entryFor(args).entry.executable,
+    inputs: (...args: A): readonly DeviceArray[] => entryFor(args).inputs,
   });
 }
 

@@ -39,6 +39,8 @@ export interface TrainStep {
   run(state: TrainState, batch: StepBatch): Promise<readonly [TrainState, StepOutputs]>;
   /** The compiled program and plan for such a batch. */
   lower(state: TrainState, batch: StepBatch): ReturnType<Jitted<readonly unknown[], unknown>["lower"]>;
+  /** The arrays that program is run on. */
+  inputs(state: TrainState, batch: StepBatch): ReturnType<Jitted<readonly unknown[], unknown>["inputs"]>;
 }
 
 export interface StepOptions {
@@ -109,6 +111,7 @@ export function makeStep(module: Module<never, unknown>, options: StepOptions): 
     objective,
     run: async (state: TrainState, batch: StepBatch) => merge(state, await compiled.run(...split(state), batch)),
     lower: (state: TrainState, batch: StepBatch) => compiled.lower(...split(state), batch),
+    inputs: (state: TrainState, batch: StepBatch) => compiled.inputs(...split(state), batch),
   });
 }
 

@@ -168,6 +168,14 @@ class LoadedCpuPlan implements LoadedPlan {
     this.#check(this.#loaded.run(this.#addresses(slots)));
   }
 
+  profile(slots: readonly Memory[]): Float64Array {
+    let calls = 0;
+    forEachCall(this.#plan.steps, () => void calls++);
+    const seconds = new Float64Array(calls);
+    this.#check(this.#loaded.run(this.#addresses(slots), seconds));
+    return seconds;
+  }
+
   async runAsync(slots: readonly Memory[]): Promise<void> {
     this.#check(await this.#loaded.runAsync(this.#addresses(slots)));
   }

@@ -12,8 +12,8 @@ export interface Block {
 
 /** A stream with its arena. */
 export interface DriverPlan {
-  /** `slots`: addresses of the external slots. */
-  run(slots: Float64Array): Failure | undefined;
+  /** `slots`: addresses of the external slots. The time of each kernel call is added to `seconds`, if given. */
+  run(slots: Float64Array, seconds?: Float64Array): Failure | undefined;
   runAsync(slots: Float64Array): Promise<Failure | undefined>;
   unload(): void;
 }

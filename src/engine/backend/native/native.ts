@@ -16,7 +16,7 @@ interface Addon {
   read(address: number, into: TypedArray): void;
   load(stream: Int32Array, arenaBytes: number, slots: number, poison: number): object;
   unload(plan: object): void;
-  run(plan: object, slots: Float64Array): Failure | undefined;
+  run(plan: object, slots: Float64Array, seconds?: Float64Array): Failure | undefined;
   runAsync(plan: object, slots: Float64Array): Promise<Failure | undefined>;
   setVariant(name: string): string | undefined;
   setThreads(threads: number): number;
@@ -81,7 +81,7 @@ export function loadNative(options: NativeOptions = {}): Driver {
     load: (stream, { arenaBytes, slots, poison }): DriverPlan => {
       const plan = addon.load(stream, arenaBytes, slots, poison ? 1 : 0);
       return {
-        run: (addresses) => addon.run(plan, addresses),
+        run: (addresses, seconds) => addon.run(plan, addresses, seconds),
         runAsync: (addresses) => addon.runAsync(plan, addresses),
         unload: () => addon.unload(plan),
       };

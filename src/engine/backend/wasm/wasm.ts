@@ -11,7 +11,7 @@ export type CompiledModule = object;
 // The part of the WebAssembly interface used here; neither the ES nor the Node types declare it.
 interface WebAssemblyInterface {
   readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => CompiledModule;
-  readonly Instance: new (module: CompiledModule) => { readonly exports: object };
+  readonly Instance: new (module: CompiledModule, imports: object) => { readonly exports: object };
 }
 
 // Exports of native/wasm.cpp. Addresses are i32, so they come back signed.
@@ -22,7 +22,7 @@ interface Exports {
   load(words: number, count: number, arena: number, slots: number): number;
   slots(plan: number): number;
   unload(plan: number): void;
-  run(plan: number): number;
+  run(plan: number, seconds: number, calls: number): number;
   failure(): number;
   kernelName(i: number): number;
   loopOpName(i: number): number;
@@ -43,7 +43,7 @@ export function loadWasm(given?: Uint8Array<ArrayBuffer> | CompiledModule): Driv
   try {
     const { Module, Instance } = (globalThis as unknown as { WebAssembly: WebAssemblyInterface }).WebAssembly;
     const compiled = source instanceof Uint8Array ? new Module(source as Uint8Array<ArrayBuffer>) : source;
-    exports = new Instance(compiled).exports as Exports;
+    exports = new Instance(compiled, { env: { seconds: () => performance.now() / 1000 } }).exports as Exports;
   } catch (cause) {
     throw new BackendError("wasm", "the module does not compile: this engine lacks WebAssembly SIMD", { cause });
   }
@@ -98,12 +98,18 @@ class WasmDriver implements Driver {
     const plan = this.#module.load(words, stream.length, arena, slots);
     if (plan === 0) throw new BackendError("wasm", "the stream is malformed, or memory is out");
     let live = true;
-    const run = (addresses: Float64Array): Failure | undefined => {
+    const run = (addresses: Float64Array, seconds?: Float64Array): Failure | undefined => {
       if (!live) throw new BackendError("wasm", "the plan was disposed");
       if (poison) this.fill(arena, arenaBytes, 0xff);
       const at = this.#module.slots(plan) >>> 0;
       new Uint32Array(this.#module.memory.buffer, at, slots).set(addresses.subarray(0, slots));
-      const call = this.#run(plan, arenaBytes);
+      const times = seconds === undefined ? undefined : this.alloc(seconds.byteLength);
+      if (seconds !== undefined && times !== undefined) this.write(times.address, seconds);
+      const call = this.#run(plan, { arenaBytes, times: times?.address ?? 0, calls: seconds?.length ?? 0 });
+      if (seconds !== undefined && times !== undefined) {
+        this.read(times.address, seconds);
+        this.free(times);
+      }
       if (call < 0) return undefined;
       const failure = new Int32Array(this.#module.memory.buffer, this.#module.failure() >>> 0, 3);
       return [failure[0]!, failure[1]!, failure[2]!];
@@ -124,9 +130,12 @@ class WasmDriver implements Driver {
   }
 
   // The module stops itself only where its 4 GiB are used up; its memory is then no longer to be relied on.
-  #run(plan: number, arenaBytes: number): number {
+  #run(
+    plan: number,
+    { arenaBytes, times, calls }: { readonly arenaBytes: number; readonly times: number; readonly calls: number },
+  ): number {
     try {
-      return this.#module.run(plan);
+      return this.#module.run(plan, times, times === 0 ? 0 : calls);
     } catch (cause) {
       throw new BackendError("wasm", `out of memory inside a kernel (arena of ${arenaBytes} bytes)`, { cause });
     }
