@@ -1,6 +1,11 @@
-// The loop kernel: a short program run over tiles that stay in the first-level cache, 32-bit lanes, any dtype.
+// The loop kernel: a short program run over blocks of eight vectors that stay in registers, 32-bit lanes, any dtype.
+#include "loop.hpp"
+
 #include "kernels.hpp"
 #include "math.hpp"
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 namespace chainrule {
 
@@ -15,10 +20,12 @@ namespace VARIANT {
 
 namespace {
 
-constexpr Index LANES = 16;     // tiles are whole multiples of this on every variant
-constexpr Index LENGTH = 512;   // elements of a tile: 2 KiB a register
-constexpr Index CHUNK = 16384;  // elements one thread takes at a time
-constexpr int INSTRUCTION = 5;  // words: op, dst, a, b, c
+constexpr Index BLOCK = LoopRun::BLOCK;
+constexpr Index CHUNK = 16384;        // elements one thread takes at a time
+constexpr Index PERIOD = 1024;        // repeats of up to this many elements are written out once
+constexpr Index BEYOND = 16L << 20;   // bytes of a result that no cache keeps until it is read
+constexpr int HEAD = 8;
+constexpr int CONSTANT = 2, REPEAT = 4, INSTRUCTION = 5;  // words of each
 
 const uint8_t costs[] = {
 #define OP(name, cost) cost,
@@ -26,26 +33,9 @@ const uint8_t costs[] = {
 #undef OP
 };
 
-struct Program {
-  const Call& call;
-  const int32_t* code;
-  int instructions;
-  int prologue;
-  int direct;     // the instruction whose result goes straight to an output, or -1
-  bool aliasing;  // several outputs, so an output may be an operand still to be read
-};
-
 template <class Fn>
-ALWAYS_INLINE void map1(float* d, const float* a, Index n, Fn fn) {
-  for (Index i = 0; i < n; i += W) store(d + i, fn(loadF(a + i)));
-}
-template <class Fn>
-ALWAYS_INLINE void map2(float* d, const float* a, const float* b, Index n, Fn fn) {
-  for (Index i = 0; i < n; i += W) store(d + i, fn(loadF(a + i), loadF(b + i)));
-}
-template <class Fn>
-ALWAYS_INLINE void each2(float* d, const float* a, const float* b, Index n, Fn fn) {
-  for (Index i = 0; i < n; i++) d[i] = fn(a[i], b[i]);
+ALWAYS_INLINE void each1(float* x, Index n, Fn fn) {
+  for (Index i = 0; i < n; i += W) store(x + i, fn(loadF(x + i)));
 }
 
 ALWAYS_INLINE F truth(I mask) { return floats(mask & 1); }
@@ -72,38 +62,14 @@ ALWAYS_INLINE F uintToFloatOf(F x) {
   return toFloat((I)((U)u >> 16)) * 65536.0f + toFloat(u & 0xffff);
 }
 
-#define A reg[ins[2]]
-#define B reg[ins[3]]
-#define FLOAT1(name, expression) \
-  case L_##name:                 \
-    map1(d, A, n, [](F x) { return expression; }); \
-    break;
-#define FLOAT2(name, expression) \
-  case L_##name:                 \
-    map2(d, A, B, n, [](F x, F y) { return expression; }); \
-    break;
-#define INT1(name, expression) \
-  case L_##name:               \
-    map1(d, A, n, [](F p) { I x = bits(p); return floats(expression); }); \
-    break;
-#define INT2(name, expression) \
-  case L_##name:               \
-    map2(d, A, B, n, [](F p, F q) { I x = bits(p), y = bits(q); return floats(expression); }); \
-    break;
-#define UINT2(name, expression) \
-  case L_##name:                \
-    map2(d, A, B, n, [](F p, F q) { U x = (U)p, y = (U)q; return floats(expression); }); \
-    break;
 
-// One instruction on n elements (a multiple of LANES): equals the op of the same name in src/engine/ops.
-__attribute__((noinline)) void compute(const int32_t* ins, float* const* reg, float* d, Index n) {
-  switch (ins[0]) {
-    FLOAT1(neg, -x)
-    FLOAT1(abs, absolute(x))
-    FLOAT1(sign, select(x != x, x, select(x == 0.0f, x, withSign(splat(1), x))))
-    FLOAT1(floor, floorOf(x))
-    FLOAT1(ceil, ceilOf(x))
-    FLOAT1(round, roundEven(x))
+// What takes long goes through memory: x = op(x, b) on n elements, a multiple of W.
+__attribute__((noinline)) void costly(int op, float* x, const float* b, Index n) {
+#define FLOAT1(name, expression)                     \
+  case L_##name:                                     \
+    each1(x, n, [](F x) { return expression; });     \
+    break;
+  switch (op) {
     FLOAT1(exp, expOf(x))
     FLOAT1(expm1, expm1Of(x))
     FLOAT1(log, logOf(x))
@@ -114,197 +80,303 @@ __attribute__((noinline)) void compute(const int32_t* ins, float* const* reg, fl
     FLOAT1(tanh, tanhOf(x))
     FLOAT1(sigmoid, sigmoidOf(x))
     FLOAT1(erf, erfOf(x))
-    FLOAT1(isFinite, truth(absolute(x) < __builtin_inff()))
-    FLOAT2(add, x + y)
-    FLOAT2(sub, x - y)
-    FLOAT2(mul, x * y)
-    FLOAT2(div, x / y)
-    FLOAT2(maximum, larger(x, y))
-    FLOAT2(minimum, smaller(x, y))
-    FLOAT2(equal, truth(x == y))
-    FLOAT2(notEqual, truth(x != y))
-    FLOAT2(less, truth(x < y))
-    FLOAT2(lessEqual, truth(x <= y))
-    FLOAT2(greater, truth(x > y))
-    FLOAT2(greaterEqual, truth(x >= y))
+    FLOAT1(sign, select(x != x, x, select(x == 0.0f, x, withSign(splat(1), x))))
+    FLOAT1(floor, floorOf(x))
+    FLOAT1(ceil, ceilOf(x))
+    FLOAT1(round, roundEven(x))
     FLOAT1(floatToInt, toIntClamped(x))
     FLOAT1(floatToUint, toUintClamped(x))
-    FLOAT1(uintToFloat, uintToFloatOf(x))
-    FLOAT1(intToFloat, toFloat(bits(x)))
-    FLOAT1(floatToBool, truth(x != 0.0f))
-    INT1(intToBool, (x != 0) & 1)
-    INT1(negInt, (I)(0 - (U)x))
-    INT1(absInt, select(x < 0, (I)(0 - (U)x), x))
-    INT1(signInt, ((x < 0) - (x > 0)))
-    UINT2(addInt, (I)(x + y))
-    UINT2(subInt, (I)(x - y))
-    UINT2(mulInt, (I)(x * y))
-    INT2(maximumInt, select(x > y, x, y))
-    INT2(minimumInt, select(x < y, x, y))
-    INT2(equalInt, (x == y) & 1)
-    INT2(notEqualInt, (x != y) & 1)
-    INT2(lessInt, (x < y) & 1)
-    INT2(lessEqualInt, (x <= y) & 1)
-    INT2(greaterInt, (x > y) & 1)
-    INT2(greaterEqualInt, (x >= y) & 1)
-    UINT2(lessUint, (I)(x < y) & 1)
-    UINT2(lessEqualUint, (I)(x <= y) & 1)
-    UINT2(greaterUint, (I)(x > y) & 1)
-    UINT2(greaterEqualUint, (I)(x >= y) & 1)
-    INT2(logicalAnd, x & y)
-    INT2(logicalOr, x | y)
-    INT1(logicalNot, x ^ 1)
     case L_sqrt:
-      for (Index i = 0; i < n; i++) d[i] = __builtin_sqrtf(A[i]);
+      for (Index i = 0; i < n; i++) x[i] = __builtin_sqrtf(x[i]);
       break;
     case L_rsqrt:
-      for (Index i = 0; i < n; i++) d[i] = 1.0f / __builtin_sqrtf(A[i]);
+      for (Index i = 0; i < n; i++) x[i] = 1.0f / __builtin_sqrtf(x[i]);
       break;
     case L_pow:
-      each2(d, A, B, n, powOf);
+      for (Index i = 0; i < n; i++) x[i] = powOf(x[i], b[i]);
       break;
     case L_remainder:
-      each2(d, A, B, n, remainderOf);
+      for (Index i = 0; i < n; i++) x[i] = remainderOf(x[i], b[i]);
       break;
     case L_remainderInt: {
-      const int32_t *a = reinterpret_cast<const int32_t*>(A), *b = reinterpret_cast<const int32_t*>(B);
-      for (Index i = 0; i < n; i++) reinterpret_cast<int32_t*>(d)[i] = modulo(a[i], b[i]);
-      break;
-    }
-    case L_select: {
-      const float* c = reg[ins[4]];
-      for (Index i = 0; i < n; i += W)
-        store(d + i, select(bits(loadF(A + i)) != 0, loadF(B + i), loadF(c + i)));
+      int32_t* u = reinterpret_cast<int32_t*>(x);
+      for (Index i = 0; i < n; i++) u[i] = modulo(u[i], reinterpret_cast<const int32_t*>(b)[i]);
       break;
     }
   }
+#undef FLOAT1
 }
 
-void fillRegister(float* d, int32_t word) {
-  int32_t* out = reinterpret_cast<int32_t*>(d);
-  for (Index i = 0; i < LENGTH; i++) out[i] = word;
+typedef uint8_t Bytes __attribute__((vector_size(W)));
+
+ALWAYS_INLINE void storePast(float* p, F v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, (__m512)v);
+#elif defined(__AVX2__)
+  __builtin_ia32_movntps256(p, v);
+#else
+  store(p, v);
+#endif
 }
 
-// Element ⌊i / inner⌋ mod period of the source for each i in [from, from + n): a broadcast as it is read.
-template <class T, class U>
-void repeat(U* out, const T* source, Index from, Index n, Index inner, Index period) {
-  Index at = from / inner % period, rest = inner - from % inner;
-  for (Index i = 0; i < n;) {
-    if (inner == 1) {
-      Index run = least(n - i, period - at);
-      for (Index k = 0; k < run; k++) out[i + k] = source[at + k];
-      i += run;
-      at = 0;
-    } else {
-      Index run = least(n - i, rest);
-      for (Index k = 0; k < run; k++) out[i + k] = source[at];
-      i += run;
-      rest = inner;
-      at = at + 1 == period ? 0 : at + 1;
+#define EACH _Pragma("GCC unroll 8") for (int v = 0; v < V; v++)
+#define X bits(x[v])
+#define B loadF(b + v * W)
+#define B_INT load<I>(b + v * W)
+#define B_UINT load<U>(b + v * W)
+#define C loadF(reg[ins[4]] + v * W)
+#define CASE(name, expression)     \
+  case L_##name:                   \
+    EACH { x[v] = expression; }    \
+    break;
+#define INTS(name, expression) CASE(name, floats((I)(expression)))
+
+// The instructions on V vectors: each equals the op of the same name in src/engine/ops.
+template <int V>
+void block(const int32_t* ins, int count, float* const* reg, float* spill, int direct) {
+  F x[V] = {};
+  for (const int32_t* end = ins + count * INSTRUCTION; ins < end; ins += INSTRUCTION) {
+    if (ins[2] >= 0) {
+      const float* a = reg[ins[2]];
+      EACH { x[v] = loadF(a + v * W); }
     }
-  }
-}
-
-// Runs the instructions on elements [from, from + n). A tail shorter than LANES goes through the registers only.
-void runTile(const Program& p, float* file, float** reg, Index from, Index n) {
-  Index padded = divideUp(n, LANES) * LANES;
-  bool whole = padded == n;
-  for (int k = p.prologue; k < p.instructions; k++) {
-    const int32_t* ins = p.code + k * INSTRUCTION;
-    float* own = file + ins[1] * LENGTH;
+    const float* b = reg[ins[3]];
     switch (ins[0]) {
-      case L_loadWord: {
-        float* source = p.call.at<float>(ins[2]) + from;
-        if (whole && !p.aliasing) {
-          reg[ins[1]] = source;
-        } else {
-          copyBytes(own, source, n * 4);
-          zeroBytes(own + n, (padded - n) * 4);
-          reg[ins[1]] = own;
-        }
-        break;
-      }
+      case L_move: break;
       case L_loadBool: {
-        const uint8_t* source = p.call.at<uint8_t>(ins[2]) + from;
-        int32_t* out = reinterpret_cast<int32_t*>(own);
-        for (Index i = 0; i < n; i++) out[i] = source[i];
-        zeroBytes(out + n, (padded - n) * 4);
-        reg[ins[1]] = own;
-        break;
-      }
-      case L_loadWordRepeat: {
-        int32_t* out = reinterpret_cast<int32_t*>(own);
-        repeat(out, p.call.at<int32_t>(ins[2]), from, n, ins[3], ins[4]);
-        zeroBytes(out + n, (padded - n) * 4);
-        reg[ins[1]] = own;
-        break;
-      }
-      case L_loadBoolRepeat: {
-        int32_t* out = reinterpret_cast<int32_t*>(own);
-        repeat(out, p.call.at<uint8_t>(ins[2]), from, n, ins[3], ins[4]);
-        zeroBytes(out + n, (padded - n) * 4);
-        reg[ins[1]] = own;
-        break;
-      }
-      case L_storeWord: {
-        float* target = p.call.at<float>(ins[2]) + from;
-        if (reg[ins[3]] != target) copyBytes(target, reg[ins[3]], n * 4);
+        const uint8_t* bytes = reinterpret_cast<const uint8_t*>(b);
+        EACH { x[v] = floats(__builtin_convertvector(load<Bytes>(bytes + v * W), I)); }
         break;
       }
       case L_storeBool: {
-        uint8_t* target = p.call.at<uint8_t>(ins[2]) + from;
-        const int32_t* source = reinterpret_cast<const int32_t*>(reg[ins[3]]);
-        for (Index i = 0; i < n; i++) target[i] = static_cast<uint8_t>(source[i]);
+        uint8_t* bytes = reinterpret_cast<uint8_t*>(reg[ins[3]]);
+        EACH { store(bytes + v * W, __builtin_convertvector(X, Bytes)); }
         break;
       }
+      CASE(neg, -x[v])
+      CASE(abs, absolute(x[v]))
+      CASE(isFinite, truth(absolute(x[v]) < __builtin_inff()))
+      CASE(add, x[v] + B)
+      CASE(sub, x[v] - B)
+      CASE(subFrom, B - x[v])
+      CASE(mul, x[v] * B)
+      CASE(square, x[v] * x[v])
+      CASE(div, x[v] / B)
+      CASE(divInto, B / x[v])
+      CASE(maximum, larger(x[v], B))
+      CASE(minimum, smaller(x[v], B))
+      CASE(equal, truth(x[v] == B))
+      CASE(notEqual, truth(x[v] != B))
+      CASE(less, truth(x[v] < B))
+      CASE(lessEqual, truth(x[v] <= B))
+      CASE(greater, truth(x[v] > B))
+      CASE(greaterEqual, truth(x[v] >= B))
+      CASE(uintToFloat, uintToFloatOf(x[v]))
+      CASE(intToFloat, toFloat(X))
+      CASE(floatToBool, truth(x[v] != 0.0f))
+      CASE(select, select(X != 0, B, C))
+      CASE(selectThen, select(B_INT != 0, x[v], C))
+      CASE(selectElse, select(B_INT != 0, C, x[v]))
+      INTS(intToBool, (X != 0) & 1)
+      INTS(negInt, 0 - (U)x[v])
+      INTS(absInt, select(X < 0, (I)(0 - (U)x[v]), X))
+      INTS(signInt, (X < 0) - (X > 0))
+      INTS(addInt, (U)x[v] + B_UINT)
+      INTS(subInt, (U)x[v] - B_UINT)
+      INTS(subIntFrom, B_UINT - (U)x[v])
+      INTS(mulInt, (U)x[v] * B_UINT)
+      INTS(maximumInt, select(X > B_INT, X, B_INT))
+      INTS(minimumInt, select(X < B_INT, X, B_INT))
+      INTS(equalInt, (X == B_INT) & 1)
+      INTS(notEqualInt, (X != B_INT) & 1)
+      INTS(lessInt, (X < B_INT) & 1)
+      INTS(lessEqualInt, (X <= B_INT) & 1)
+      INTS(greaterInt, (X > B_INT) & 1)
+      INTS(greaterEqualInt, (X >= B_INT) & 1)
+      INTS(lessUint, ((U)x[v] < B_UINT) & 1)
+      INTS(lessEqualUint, ((U)x[v] <= B_UINT) & 1)
+      INTS(greaterUint, ((U)x[v] > B_UINT) & 1)
+      INTS(greaterEqualUint, ((U)x[v] >= B_UINT) & 1)
+      INTS(logicalAnd, X & B_INT)
+      INTS(logicalOr, X | B_INT)
+      INTS(logicalNot, X ^ 1)
       default:
-        if (whole && k == p.direct) own = p.call.at<float>(ins[INSTRUCTION + 2]) + from;
-        compute(ins, reg, own, padded);
-        reg[ins[1]] = own;
+        EACH { store(spill + v * W, x[v]); }
+        costly(ins[0], spill, b, V * W);
+        EACH { x[v] = loadF(spill + v * W); }
+    }
+    if (ins[1] == direct) {
+      float* d = reg[ins[1]];
+      EACH { storePast(d + v * W, x[v]); }
+    } else if (ins[1] >= 0) {
+      float* d = reg[ins[1]];
+      EACH { store(d + v * W, x[v]); }
     }
   }
 }
 
-// Scalars and immediates fill their registers once a chunk.
-void runPrologue(const Program& p, float* file, float** reg) {
-  for (int k = 0; k < p.prologue; k++) {
-    const int32_t* ins = p.code + k * INSTRUCTION;
-    int32_t word = ins[2];
-    if (ins[0] == L_loadWordScalar) word = *p.call.at<int32_t>(ins[2]);
-    if (ins[0] == L_loadBoolScalar) word = *p.call.at<uint8_t>(ins[2]);
-    reg[ins[1]] = file + ins[1] * LENGTH;
-    fillRegister(reg[ins[1]], word);
+Index roundUp(Index n, Index to) { return divideUp(n, to) * to; }
+
+// Floats of a repeat's memory: a period and a block behind it, where that is written out, or a block.
+Index repeatLength(const int32_t* code) {
+  return (code[2] == 1 && code[3] <= PERIOD ? roundUp(code[3], W) : 0) + BLOCK;
+}
+
+// Element ⌊i / inner⌋ mod period of the source for each i in [from, from + n).
+template <class T>
+void repeat(int32_t* out, const T* source, Index from, Index n, Index inner, Index period) {
+  Index at = from / inner % period, rest = inner - from % inner;
+  for (Index i = 0; i < n;) {
+    Index run = least(n - i, inner == 1 ? period - at : rest);
+    for (Index k = 0; k < run; k++) out[i + k] = source[inner == 1 ? at + k : at];
+    i += run;
+    rest = inner;
+    at = inner == 1 || at + 1 == period ? 0 : at + 1;
   }
 }
 
 }  // namespace
 
-// Equals the `evaluate` of the element-wise ops its instructions name (src/engine/ops/arith.ts, math.ts, compare.ts).
-// params: elements, outputs, registers, instructions, of which prologue, (op, dst, a, b, c) each.
-// Operands hold `elements` elements; those of a …Scalar load hold one. Stores come last.
-void loop(const Call& c) {
-  Index size = c.params[0];
-  int registers = c.params[2];
-  Program p = {c, c.params + 5, c.params[3], c.params[4], -1, c.params[1] > 1};
-  int last = p.instructions - 1;
-  const int32_t* store = p.code + last * INSTRUCTION;
-  // One output: the instruction before its store may write to memory itself.
-  if (!p.aliasing && last > p.prologue && store[0] == L_storeWord) {
-    const int32_t* before = store - INSTRUCTION;
-    if (before[0] > L_storeBool && before[1] == store[3]) p.direct = last - 1;
+Index LoopRun::length(const int32_t* p) {
+  return HEAD + p[2] + p[3] + CONSTANT * p[5] + REPEAT * p[6] + INSTRUCTION * p[7];
+}
+
+Index LoopRun::memory(const int32_t* p) {
+  Index streams = p[2] + p[3];
+  Index pointers = roundUp((p[1] + streams + p[6]) * static_cast<Index>(sizeof(char*)) / 4, W);
+  Index floats = pointers + streams * W + (p[1] - streams - p[6] + 1) * BLOCK;
+  const int32_t* repeats = p + HEAD + streams + CONSTANT * p[5];
+  for (int k = 0; k < p[6]; k++) floats += repeatLength(repeats + k * REPEAT);
+  return floats;
+}
+
+Index LoopRun::cost(const int32_t* p) {
+  Index cost = p[2] + p[3];
+  for (const int32_t* ins = p + length(p) - INSTRUCTION * p[7]; ins < p + length(p); ins += INSTRUCTION)
+    cost += costs[ins[0]];
+  return cost;
+}
+
+LoopRun::LoopRun(const int32_t* p, char* const* operands, float* memory)
+    : operandOf(p + HEAD), words(p[2]), streams(p[2] + p[3]), reads(p[4]), instructions(p[7]), operands(operands) {
+  const int32_t* constants = operandOf + streams;
+  repeatCode = constants + CONSTANT * p[5];
+  repeatCount = p[6];
+  body = repeatCode + REPEAT * repeatCount;
+  reg = reinterpret_cast<float**>(memory);
+  bases = reinterpret_cast<char**>(reg + p[1]);
+  repeatMemory = reinterpret_cast<float**>(bases + streams);
+  float* next = memory + roundUp((p[1] + streams + repeatCount) * static_cast<Index>(sizeof(char*)) / 4, W);
+  for (int s = 0; s < streams; s++) bases[s] = operands[operandOf[s]];
+  edges = next;
+  next += streams * W;
+  spill = next;
+  next += BLOCK;
+  int r = streams;
+  for (int k = 0; k < p[5]; k++, r++, next += BLOCK) {
+    const int32_t* code = constants + k * CONSTANT;
+    int32_t word = code[1];
+    if (code[0] == L_wordScalar) word = *reinterpret_cast<const int32_t*>(operands[code[1]]);
+    if (code[0] == L_boolScalar) word = *reinterpret_cast<const uint8_t*>(operands[code[1]]);
+    reg[r] = next;
+    for (Index i = 0; i < BLOCK; i += W) store(next + i, splatI(word));
   }
-  Index cost = 0;
-  for (int k = 0; k < p.instructions; k++) cost += costs[p.code[k * INSTRUCTION]];
-  parallelFor(divideUp(size, CHUNK), size * cost, [&](Index chunk) {
-    float* file = scratchOf<float>(TILE, registers * LENGTH + 64 * sizeof(float*) / 4);
-    float** reg = reinterpret_cast<float**>(file + registers * LENGTH);
-    runPrologue(p, file, reg);
-    Index end = least(size, (chunk + 1) * CHUNK);
-    for (Index from = chunk * CHUNK; from < end; from += LENGTH) {
-      Index n = least(LENGTH, end - from), main = n / LANES * LANES;
-      if (main > 0) runTile(p, file, reg, from, main);
-      if (n > main) runTile(p, file, reg, from + main, n - main);
+  firstRepeat = r;
+  for (int k = 0; k < repeatCount; k++, r++) {
+    const int32_t* code = repeatCode + k * REPEAT;
+    repeatMemory[k] = next;
+    Index length = repeatLength(code);
+    int32_t* out = reinterpret_cast<int32_t*>(next);
+    if (length > BLOCK && code[0] == L_boolRepeat)
+      repeat(out, reinterpret_cast<const uint8_t*>(operands[code[1]]), 0, length, 1, code[3]);
+    else if (length > BLOCK)
+      repeat(out, reinterpret_cast<const int32_t*>(operands[code[1]]), 0, length, 1, code[3]);
+    next += length;
+  }
+  for (; r < p[1]; r++, next += BLOCK) reg[r] = next;
+}
+
+void LoopRun::bypassCaches() {
+  for (int s = 0; s < words; s++)
+    if (operandOf[s] >= reads && reinterpret_cast<uintptr_t>(bases[s]) % (4 * W) == 0) direct = s;
+}
+
+void LoopRun::point(Index from) {
+  for (int s = 0; s < streams; s++) reg[s] = reinterpret_cast<float*>(bases[s] + from * (s < words ? 4 : 1));
+}
+
+void LoopRun::advance(Index n) {
+  for (int s = 0; s < words; s++) reg[s] += n;
+  for (int s = words; s < streams; s++) reg[s] = reinterpret_cast<float*>(reinterpret_cast<char*>(reg[s]) + n);
+}
+
+// Repeats for n elements, whole vectors: where the source lies as it is read, it is read in place.
+void LoopRun::repeats(Index from, Index n) {
+  for (int k = 0; k < repeatCount; k++) {
+    const int32_t* code = repeatCode + k * REPEAT;
+    uint32_t at = static_cast<uint32_t>(from), inner = static_cast<uint32_t>(code[2]), period = static_cast<uint32_t>(code[3]);
+    float*& place = reg[firstRepeat + k];
+    place = repeatMemory[k];
+    char* source = operands[code[1]];
+    if (inner == 1 && period <= PERIOD) {
+      place += at % period;
+    } else if (code[0] == L_boolRepeat) {
+      repeat(reinterpret_cast<int32_t*>(place), reinterpret_cast<const uint8_t*>(source), from, n, inner, period);
+    } else if (inner == 1 && at % period + n <= period) {
+      place = reinterpret_cast<float*>(source) + at % period;
+    } else {
+      repeat(reinterpret_cast<int32_t*>(place), reinterpret_cast<const int32_t*>(source), from, n, inner, period);
     }
+  }
+}
+
+// Less than a vector: streams go through memory of one vector each.
+void LoopRun::edge(Index from, Index n) {
+  point(from);
+  for (int s = 0; s < streams; s++) {
+    char* own = reinterpret_cast<char*>(edges + s * W);
+    Index bytes = n * (s < words ? 4 : 1);
+    zeroBytes(own, 4 * W);
+    if (operandOf[s] < reads) copyBytes(own, reg[s], bytes);
+    reg[s] = reinterpret_cast<float*>(own);
+  }
+  repeats(from, W);
+  block<1>(body, instructions, reg, spill, -2);
+  for (int s = 0; s < streams; s++)
+    if (operandOf[s] >= reads) copyBytes(bases[s] + from * (s < words ? 4 : 1), reg[s], n * (s < words ? 4 : 1));
+}
+
+void LoopRun::run(Index from, Index n) {
+  Index end = from + n;
+  point(from);
+  for (; from + BLOCK <= end; from += BLOCK) {
+    repeats(from, BLOCK);
+    block<8>(body, instructions, reg, spill, direct);
+    advance(BLOCK);
+  }
+  for (; from + W <= end; from += W) {
+    repeats(from, W);
+    block<1>(body, instructions, reg, spill, direct);
+    advance(W);
+  }
+  if (from < end) edge(from, end - from);
+}
+
+// Equals the `evaluate` of the element-wise ops its instructions name (src/engine/ops/arith.ts, math.ts, compare.ts).
+// params: a loop program. Operands hold `elements` elements; those of a scalar constant hold one.
+void loop(const Call& c) {
+  const int32_t* p = c.params;
+  Index size = p[0];
+  // A large result that takes no input's place need not be read into the caches first.
+  bool past = c.count == p[4] + 1 && size * 4 >= BEYOND;
+  for (int i = 0; i < p[4]; i++) past = past && c.operands[i] != c.operands[p[4]];
+  parallelFor(divideUp(size, CHUNK), size * LoopRun::cost(p), [&](Index chunk) {
+    LoopRun run(p, c.operands, scratchOf<float>(TILE, LoopRun::memory(p)));
+    if (past) run.bypassCaches();
+    run.run(chunk * CHUNK, least(CHUNK, size - chunk * CHUNK));
+#if defined(__AVX2__)
+    if (past) __builtin_ia32_sfence();
+#endif
   });
 }
 
