@@ -114,9 +114,9 @@ export function arrange(
     for (const source of [...(a === undefined ? [] : [a]), ...rest]) {
       const node = nodes[source]!;
       if ((node.kind === "word" || node.kind === "byte") && whole(node.operand)) lastRead.set(node.operand, time);
-      // What is read by index shares nothing.
     }
   });
+  // What is read by index or as one element shares nothing.
   const shared = new Set(
     nodes.flatMap((node) =>
       node.kind === "repeat" || (node.kind === "constant" && node.name !== "immediate")
@@ -130,7 +130,7 @@ export function arrange(
   const inplace: (readonly [number, number])[] = [];
   const late: Step[] = [];
   steps.forEach((step, time) => {
-    for (const store of [...step.stores]) {
+    for (const store of step.stores.slice()) {
       const fitting = candidates.filter(({ kind }) => (kind === "byte") === store.narrow);
       const free = fitting.filter(({ operand }) => (lastRead.get(operand) ?? -1) <= time);
       // Where every place it could take is still read later, it is written at the end.
