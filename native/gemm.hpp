@@ -10,31 +10,43 @@ namespace VARIANT {
 constexpr int MR = W == 16 ? 12 : W == 8 ? 6 : 4;
 constexpr int NV = 2;
 constexpr Index NR = NV * W;
-constexpr Index KC = 256;      // depth of a panel: NR · KC floats stay in the first-level cache
-constexpr Index MC = 8 * MR;   // rows of a block of A: MC · KC floats stay in the second-level cache
-constexpr Index NC = 16 * NR;  // columns of a panel of B
+constexpr Index KC = 384;          // depth of a panel: a strip of B, NR · KC floats, is read from the nearest caches
+constexpr Index MC = 24 * MR;      // rows of a block of A: MC · KC floats stay in the second-level cache
+constexpr Index NC = 64 * NR;      // columns of a panel of B where there are several blocks
+constexpr Index PACKED = 1 << 20;  // floats that are packed at a time
 
 /// A(i, p) = data[i · outer + p · k]; B(p, j) = data[j · outer + p · k].
 struct Matrix {
   const float* data;
   Index outer, k;
+
+  Matrix at(Index i, Index p) const { return {data + i * outer + p * k, outer, k}; }
 };
+
+// Half a vector, for the columns behind the last whole one.
+constexpr int HALF = W == 4 ? 4 : W / 2;
+typedef float H __attribute__((vector_size(4 * HALF)));
 
 /// C tile (+)= A · B over k steps. A is read through strides, so that it need not be packed.
 typedef void (*TileKernel)(Index k, const float* a, Index aOuter, Index aK, const float* b, Index bK, float* c,
                            Index cRow, bool add);
 
-template <int ROWS, int VECTORS>
-void tileKernel(Index k, const float* a, Index aOuter, Index aK, const float* b, Index bK, float* c, Index cRow,
-                bool add) {
-  F sum[ROWS][VECTORS] = {};
-  for (Index p = 0; p < k; p++) {
-    F right[VECTORS];
+template <class V, int ROWS, int VECTORS>
+void tileOf(Index k, const float* a, Index aOuter, Index aK, const float* b, Index bK, float* c, Index cRow, bool add) {
+  constexpr int L = sizeof(V) / 4;
+  V sum[ROWS][VECTORS] = {};
+  // C is on its way while the products are summed: into the second-level cache, as its rows may share a set of the first.
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 4
-    for (int v = 0; v < VECTORS; v++) right[v] = loadF(b + v * W);
+    for (int v = 0; v < VECTORS; v++) __builtin_prefetch(c + i * cRow + v * L, 1, 2);
+  for (Index p = 0; p < k; p++) {
+    V right[VECTORS];
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; v++) right[v] = load<V>(b + v * L);
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++) {
-      F left = splat(a[i * aOuter]);
+      V left = a[i * aOuter] - V{};
 #pragma GCC unroll 4
       for (int v = 0; v < VECTORS; v++) sum[i][v] += left * right[v];
     }
@@ -45,27 +57,37 @@ void tileKernel(Index k, const float* a, Index aOuter, Index aK, const float* b,
   for (int i = 0; i < ROWS; i++) {
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; v++) {
-      float* to = c + i * cRow + v * W;
-      store(to, add ? loadF(to) + sum[i][v] : sum[i][v]);
+      float* to = c + i * cRow + v * L;
+      store(to, add ? load<V>(to) + sum[i][v] : sum[i][v]);
     }
   }
+}
+template <int ROWS, int VECTORS>
+void tileKernel(Index k, const float* a, Index aOuter, Index aK, const float* b, Index bK, float* c, Index cRow,
+                bool add) {
+  tileOf<F, ROWS, VECTORS>(k, a, aOuter, aK, b, bK, c, cRow, add);
 }
 
 // The same with A packed: its strides are constants.
 template <int ROWS, int VECTORS>
-void packedKernel(Index k, const float* a, Index, Index, const float* b, Index, float* c, Index cRow, bool add) {
-  tileKernel<ROWS, VECTORS>(k, a, 1, ROWS, b, VECTORS * W, c, cRow, add);
+void packedKernel(Index k, const float* a, const float* b, Index bK, float* c, Index cRow, bool add) {
+  tileKernel<ROWS, VECTORS>(k, a, 1, ROWS, b, bK, c, cRow, add);
 }
 
-/// The kernel for a number of rows (1 … MR) and of vectors (1 or 2).
+/// The kernel for a number of rows (1 … MR) and of vectors (1 or 2; 0 is half a vector).
 static inline TileKernel tileFor(int rows, int vectors) {
-#define PAIR(r) \
-  { tileKernel<(r <= MR ? r : MR), 1>, tileKernel<(r <= MR ? r : MR), 2> }
-  static const TileKernel kernels[][2] = {PAIR(1), PAIR(2), PAIR(3), PAIR(4),  PAIR(5),  PAIR(6),
-                                          PAIR(7), PAIR(8), PAIR(9), PAIR(10), PAIR(11), PAIR(12)};
-#undef PAIR
-  return kernels[rows - 1][vectors - 1];
+#define ONE(r) (r <= MR ? r : MR)
+#define THREE(r) \
+  { tileOf<H, ONE(r), 1>, tileKernel<ONE(r), 1>, tileKernel<ONE(r), 2> }
+  static const TileKernel kernels[][3] = {THREE(1), THREE(2), THREE(3), THREE(4),  THREE(5),  THREE(6),
+                                          THREE(7), THREE(8), THREE(9), THREE(10), THREE(11), THREE(12)};
+#undef THREE
+#undef ONE
+  return kernels[rows - 1][vectors];
 }
+
+/// Floats of a step of a strip of `columns` ≤ NR: whole vectors, or half of one.
+static inline Index stripWidth(Index columns) { return columns > W ? NR : columns > HALF ? W : HALF; }
 
 // Transposes W vectors in place by exchanging halves, quarters, … of them.
 template <int... L>
@@ -106,21 +128,65 @@ static inline void packTransposed(float* to, Index width, const float* from, Ind
   }
 }
 
-// Packs `rows` rows of A from (i, p) on: k steps of `rows` floats.
+// Four rows of W columns as W columns of four: column 4 · l + q is quarter l of rows[q] afterwards.
+typedef float Four __attribute__((vector_size(16)));
+template <int L>
+ALWAYS_INLINE void storeFours(float* to, Index step, const F* rows) {
+#pragma GCC unroll 4
+  for (int q = 0; q < 4; q++)
+    store(to + (4 * L + q) * step,
+          (Four)__builtin_shufflevector(rows[q], rows[q], 4 * L, 4 * L + 1, 4 * L + 2, 4 * L + 3));
+  if constexpr (4 * (L + 1) < W) storeFours<L + 1>(to, step, rows);
+}
+// to[q · step + i] = from[i · outer + q] for i < 4 and q < W; the first `rows` ≤ 4 are read, the others zeros.
+ALWAYS_INLINE void packFours(float* to, Index step, const float* from, Index outer, Index rows) {
+  typedef typename Count<W>::type All;
+  F line[4];
+#pragma GCC unroll 4
+  for (Index i = 0; i < 4; i++) line[i] = i < rows ? loadF(from + i * outer) : F{};
+  exchange<1>(line[0], line[1], All());
+  exchange<1>(line[2], line[3], All());
+  exchange<2>(line[0], line[2], All());
+  exchange<2>(line[1], line[3], All());
+  storeFours<0>(to, step, line);
+}
+
+// Packs `rows` ≤ MR rows of A: k steps of `rows` floats.
 static inline void packA(float* to, Matrix a, Index rows, Index k) {
-  if (a.k == 1) return packTransposed(to, rows, a.data, a.outer, rows, k);
-  for (Index p = 0; p < k; p++)
+  Index p = 0;
+  // Whole vectors where they end inside the matrix and the tile: what is too much is written over by later steps.
+  if (a.outer == 1 && a.k >= W && 2 * rows >= W) {
+    for (; p < k - 1; p++) {
+      __builtin_prefetch(a.data + (p + 8) * a.k);
+      store(to + p * rows, loadF(a.data + p * a.k));
+    }
+  } else if (a.k == 1) {
+    for (; p + W < k; p += W) {
+      // The last rows first: what is too much of their four is written over by the first ones.
+      for (Index i = (rows - 1) / 4 * 4; i >= 0; i -= 4)
+        packFours(to + p * rows + i, rows, a.data + p + i * a.outer, a.outer, least(4, rows - i));
+    }
+  }
+  for (; p < k; p++)
     for (Index i = 0; i < rows; i++) to[p * rows + i] = a.data[i * a.outer + p * a.k];
 }
 
-// Packs `columns` ≤ width columns of B: k steps of `width` floats (whole vectors), zeros behind.
+// Packs `columns` ≤ width columns of B: k steps of `width` floats, zeros behind.
 static inline void packB(float* to, Matrix b, Index columns, Index width, Index k) {
-  if (b.outer == 1) {
+  if (b.outer == 1 && columns == NR) {
+    for (Index p = 0; p < k; p++) {
+      const float* from = b.data + p * b.k;
+      __builtin_prefetch(from + 8 * b.k);
+      __builtin_prefetch(from + 8 * b.k + W);
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; v++) store(to + p * NR + v * W, loadF(from + v * W));
+    }
+  } else if (b.outer == 1) {
     for (Index p = 0; p < k; p++) {
       for (Index j = 0; j < columns; j++) to[p * width + j] = b.data[p * b.k + j];
       for (Index j = columns; j < width; j++) to[p * width + j] = 0;
     }
-  } else if (b.k == 1) {
+  } else if (b.k == 1 && width >= W) {
     for (Index v = 0; v < width; v += W)
       packTransposed(to + v, width, b.data + v * b.outer, b.outer, least(W, most(0, columns - v)), k);
   } else {
@@ -129,22 +195,24 @@ static inline void packB(float* to, Matrix b, Index columns, Index width, Index 
   }
 }
 
-// One strip of C (at most NR columns) by `rows` rows, over a panel of B that is packed or read in place.
-static inline void gemmStrip(Index rows, Index columns, Index k, const float* a, bool packed, Matrix direct,
-                             const float* b, Index bK, float* c, Index cRow, bool add) {
-  int vectors = columns > W ? 2 : 1;
+// One strip of C (at most NR columns) by `rows` rows, over a strip of B that is packed or read in place.
+static inline void gemmStrip(Index rows, Index columns, Index k, const float* packed, Matrix a, const float* b,
+                             Index bK, float* c, Index cRow, bool add) {
+  Index width = stripWidth(columns);
+  int vectors = static_cast<int>(width / W);
   float edge[MR * NR];
+  bool part = columns != width;
   for (Index i = 0; i < rows; i += MR) {
     int height = static_cast<int>(least(MR, rows - i));
-    bool part = columns != vectors * W;
     float* to = part ? edge : c + i * cRow;
     Index step = part ? NR : cRow;
-    if (packed && height == MR && vectors == 2 && bK == NR)
-      packedKernel<MR, 2>(k, a + i * k, 1, MR, b, bK, to, step, add && !part);
-    else if (packed)
-      tileFor(height, vectors)(k, a + i * k, 1, height, b, bK, to, step, add && !part);
+    bool more = add && !part;
+    if (packed == nullptr)
+      tileFor(height, vectors)(k, a.data + i * a.outer, a.outer, a.k, b, bK, to, step, more);
+    else if (height == MR && vectors == 2)
+      packedKernel<MR, 2>(k, packed + i * k, b, bK, to, step, more);
     else
-      tileFor(height, vectors)(k, direct.data + i * direct.outer, direct.outer, direct.k, b, bK, to, step, add && !part);
+      tileFor(height, vectors)(k, packed + i * k, 1, height, b, bK, to, step, more);
     if (!part) continue;
     for (int r = 0; r < height; r++) {
       float* row = c + (i + r) * cRow;
@@ -153,46 +221,116 @@ static inline void gemmStrip(Index rows, Index columns, Index k, const float* a,
   }
 }
 
-/// C[m, n] (+)= A[m, k] · B[k, n]. The order of every sum depends on the sizes alone.
-static inline void gemm(Index m, Index n, Index k, Matrix a, Matrix b, float* c, Index cRow, bool add) {
-  if (k == 0 && !add)
-    for (Index i = 0; i < m; i++) zeroBytes(c + i * cRow, n * 4);
-  // Packing pays where a panel is read often enough.
-  bool packLeft = m >= 4 * MR && n >= 4 * NR;
-  bool packRight = b.outer != 1 || m >= 8 * MR;
-  Index blocks = divideUp(m, MC);
-  for (Index j0 = 0; j0 < n; j0 += NC) {
-    Index width = least(NC, n - j0), strips = divideUp(width, NR);
-    Index groups = least(strips, divideUp(8, blocks)), each = divideUp(strips, groups);
-    for (Index p0 = 0; p0 < k; p0 += KC) {
-      Index depth = least(KC, k - p0);
-      bool more = add || p0 > 0;
-      float* panel = scratchOf<float>(SHARED, strips * NR * depth + W);
-      auto at = [&](Index strip) { return b.data + (j0 + strip * NR) * b.outer + p0 * b.k; };
-      Index first = packRight ? 0 : width / NR;  // strips before it are read in place
-      parallelFor(strips - first, width * depth * 2, [&](Index s) {
-        Index strip = first + s, columns = least(NR, width - strip * NR);
-        Index padded = columns > W ? NR : W;
-        packB(panel + strip * NR * depth, {at(strip), b.outer, b.k}, columns, padded, depth);
-      });
-      parallelFor(blocks * groups, m * width * depth / 16, [&](Index task) {
-        Index i0 = task / groups * MC, rows = least(MC, m - i0);
-        Matrix left = {a.data + i0 * a.outer + p0 * a.k, a.outer, a.k};
-        float* packed = nullptr;
-        if (packLeft) {
-          packed = scratchOf<float>(PACK_A, MC * KC + W);
-          for (Index i = 0; i < rows; i += MR)
-            packA(packed + i * depth, {left.data + i * a.outer, a.outer, a.k}, least(MR, rows - i), depth);
+/// How a product is cut into tasks: rows and columns of each. Depends on the sizes alone.
+struct Tasks {
+  Index rows, columns, blocks, groups;
+
+  Tasks(Index m, Index n, Index k) {
+    constexpr Index WORK = 1 << 18, ENOUGH = 16;  // multiplications that are worth a task; tasks that fill the threads
+    Index wanted = least(ENOUGH, m * n * k / WORK);
+    blocks = divideUp(m, MC);
+    groups = 1;
+    cut(m, n);
+    // Tasks near squares read the least.
+    while (blocks * groups < wanted) {
+      if (rows >= columns && rows >= 8 * MR) blocks *= 2;
+      else if (columns >= 2 * NR) groups *= 2;
+      else break;
+      cut(m, n);
+    }
+  }
+  void cut(Index m, Index n) {
+    rows = divideUp(divideUp(m, blocks), MR) * MR;
+    columns = divideUp(divideUp(n, groups), NR) * NR;
+    blocks = divideUp(m, rows);
+    groups = divideUp(n, columns);
+  }
+};
+
+// Packing pays where a panel is read often enough.
+static inline bool packsLeft(Index m, Index n) { return m >= 4 * MR && n >= 4 * NR; }
+static inline bool packsRight(Index m, Index n, Index k, Matrix b) {
+  return b.outer != 1 || (m > 4 * MR && n * k > 1 << 13);
+}
+
+// A block of C over k steps. `left`, `right`: A and B packed; or null, and they are read in place or packed here.
+static inline void gemmBlock(Index m, Index n, Index k, Matrix a, Matrix b, const float* left, const float* right,
+                             float* c, Index cRow, bool add) {
+  if (left == nullptr && packsLeft(m, n)) {
+    float* own = scratchOf<float>(PACK_A, m * k + W);
+    for (Index i = 0; i < m; i += MR) packA(own + i * k, a.at(i, 0), least(MR, m - i), k);
+    left = own;
+  }
+  bool direct = right == nullptr && !packsRight(m, n, k, b);
+  float* own = right == nullptr ? scratchOf<float>(PACK_B, NR * k + W) : nullptr;
+  for (Index j = 0; j < n; j += NR) {
+    Index columns = least(NR, n - j), width = stripWidth(columns);
+    const float* strip = right + j * k;
+    Index step = width;
+    if (direct && columns == width) {
+      strip = b.at(j, 0).data;
+      step = b.k;
+    } else if (right == nullptr) {
+      packB(own, b.at(j, 0), columns, width, k);
+      strip = own;
+    }
+    gemmStrip(m, columns, k, left, a, strip, step, c + j, cRow, add);
+  }
+}
+
+/// What gemm does with a block of C that is ready, while it is in a cache: finish(i0, rows, j0, columns).
+struct Nothing {
+  void operator()(Index, Index, Index, Index) const {}
+};
+
+/// C[m, n] (+)= A[m, k] · B[k, n]. The order of every sum depends on k alone. Each element of C is finished once.
+template <class Finish = Nothing>
+inline void gemm(Index m, Index n, Index k, Matrix a, Matrix b, float* c, Index cRow, bool add, Finish finish = {}) {
+  if (k == 0) {
+    if (!add)
+      for (Index i = 0; i < m; i++) zeroBytes(c + i * cRow, n * 4);
+    return finish(0, m, 0, n);
+  }
+  Index depth = divideUp(k, divideUp(k, KC));
+  Index wide = m > MC ? NC : n;
+  for (Index j0 = 0; j0 < n; j0 += wide) {
+    Index width = least(wide, n - j0);
+    Tasks tasks(m, width, k);
+    // What several blocks read is packed once for all, as many panels at a time as PACKED floats hold.
+    bool shareLeft = tasks.groups > 1 && packsLeft(tasks.rows, tasks.columns);
+    bool shareRight = tasks.blocks > 1 && packsRight(tasks.rows, tasks.columns, depth, b);
+    Index strips = shareRight ? divideUp(width, NR) : 0, tiles = shareLeft ? divideUp(m, MR) : 0;
+    Index packed = tiles * MR + strips * NR;
+    Index advance = packed == 0 ? k : depth * most(1, PACKED / (packed * depth));
+    for (Index p0 = 0; p0 < k; p0 += advance) {
+      Index end = least(k, p0 + advance);
+      float *right = nullptr, *left = nullptr;
+      if (packed > 0) {
+        right = scratchOf<float>(SHARED, packed * (end - p0) + 2 * W);
+        left = right + strips * NR * (end - p0) + W;
+        parallelFor(divideUp(end - p0, depth) * (strips + tiles), packed * (end - p0) * 2, [&](Index task) {
+          Index p = p0 + task / (strips + tiles) * depth, steps = least(depth, end - p), i = task % (strips + tiles);
+          if (i < strips) {
+            Index j = i * NR, columns = least(NR, width - j);
+            float* to = right + (p - p0) * strips * NR + j * steps;
+            packB(to, b.at(j0 + j, p), columns, stripWidth(columns), steps);
+          } else {
+            i = (i - strips) * MR;
+            packA(left + (p - p0) * tiles * MR + i * steps, a.at(i, p), least(MR, m - i), steps);
+          }
+        });
+      }
+      parallelFor(tasks.blocks * tasks.groups, m * width * (end - p0) / 8, [&](Index task) {
+        Index i = task / tasks.groups * tasks.rows, rows = least(tasks.rows, m - i);
+        Index j = task % tasks.groups * tasks.columns, columns = least(tasks.columns, width - j);
+        for (Index p = p0; p < end; p += depth) {
+          Index steps = least(depth, end - p);
+          gemmBlock(rows, columns, steps, a.at(i, p), b.at(j0 + j, p),
+                    shareLeft ? left + (p - p0) * tiles * MR + i * steps : nullptr,
+                    shareRight ? right + (p - p0) * strips * NR + j * steps : nullptr, c + i * cRow + j0 + j, cRow,
+                    add || p > 0);
         }
-        Index end = least(strips, (task % groups + 1) * each);
-        for (Index strip = task % groups * each; strip < end; strip++) {
-          Index columns = least(NR, width - strip * NR);
-          bool inPlace = strip < first;
-          const float* right = inPlace ? at(strip) : panel + strip * NR * depth;
-          Index step = inPlace ? b.k : columns > W ? NR : W;
-          gemmStrip(rows, columns, depth, packed, packLeft, left, right, step, c + i0 * cRow + j0 + strip * NR, cRow,
-                    more);
-        }
+        if (end == k) finish(i, rows, j0 + j, columns);
       });
     }
   }

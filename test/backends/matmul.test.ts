@@ -1,0 +1,63 @@
+// The matrix product on sizes that meet every path of the kernel: one and few rows, edges of tiles, several panels and
+// blocks, rows a power of two apart, empty sums, batches. Held to the op's float64 meaning, and to the same bits on any threads.
+import { describe, expect, it } from "vitest";
+import { float, matmul } from "../../src/engine/ops/index.ts";
+import { anyOp } from "../../src/engine/program/index.ts";
+import { assertClose, drawSamples } from "../../src/testing/index.ts";
+import { machineBackends, meaning, nativeVariant, runOp, tolerance, variants } from "./one-call.ts";
+
+const op = anyOp(matmul.op);
+
+// batch, m, n, k
+const sizes = [
+  [1, 1, 37, 50],
+  [1, 3, 131, 70],
+  [1, 7, 200, 33],
+  [1, 129, 4, 65],
+  [1, 33, 10, 64],
+  [1, 32, 128, 784],
+  [1, 13, 65, 17],
+  [1, 50, 70, 0],
+  [1, 97, 193, 401],
+  [1, 64, 64, 1024],
+  [1, 300, 132, 40],
+  [1, 700, 300, 20],
+  [3, 65, 47, 29],
+] as const;
+const flags = [false, true];
+const cases = sizes.flatMap(([batch, m, n, k]) =>
+  flags.flatMap((transposeA) =>
+    flags.map((transposeB) => {
+      const inputs = [
+        float(transposeA ? [batch, k, m] : [batch, m, k]),
+        float(transposeB ? [batch, n, k] : [batch, k, n]),
+      ];
+      const attrs = { transposeA, transposeB };
+      const arrays = drawSamples(inputs, m + n + k);
+      const numbers = arrays.map(({ data }) => data);
+      return { inputs, attrs, arrays, expected: meaning(op, inputs, attrs as never, numbers)[0]! };
+    }),
+  ),
+);
+const nameOf = ({ inputs, attrs }: (typeof cases)[number]): string =>
+  `${inputs.map(({ shape }) => shape.join("x")).join(" @ ")} ${JSON.stringify(attrs)}`;
+
+describe("matmul", () => {
+  it.each(machineBackends().map(({ label, open }) => [label, open] as const))("%s", (_, open) => {
+    const backend = open();
+    for (const one of cases) {
+      const [actual] = runOp(backend, op, one)!;
+      const allowed = tolerance(op, one.inputs, { attrs: one.attrs, dtype: "float32" });
+      assertClose(actual!.toFlat(), one.expected, { ...allowed, what: nameOf(one) });
+    }
+  });
+
+  const here = variants.filter((variant) => nativeVariant(variant, 1) !== undefined);
+  it.each(here)("native %s: the same bits on one thread and three", (variant) => {
+    const [serial, parallel] = [1, 3].map((threads) => {
+      const backend = nativeVariant(variant, threads)!;
+      return cases.map((one) => runOp(backend, op, one)![0]!);
+    });
+    cases.forEach((one, i) => expect(serial![i]!.equals(parallel![i]!), nameOf(one)).toBe(true));
+  });
+});
