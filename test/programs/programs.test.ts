@@ -86,7 +86,7 @@ test("its gradient after the passes for the reference", () => {
       %22: float32[2,3] = broadcast %14 shape=[2,3] axes=[0]
       %23: float32[2,3] = div %12 %22
       %24: float32[2,3] = full value=0.5 shape=[2,3] dtype=float32
-      %25: float32[2,3] = mul %23 %24
+      %25: float32[2,3] = mul %24 %23
       %26: float32[2,3] = sub %25 %21
       %27: float32[3] = sum %26 axes=[0]
       %28: float32[4,3] = matmul %2 %26 transposeA=true transposeB=false
@@ -125,7 +125,7 @@ test("the plan of a step of gradient descent on it", () => {
       @128: float32[2,3] = evaluate(broadcast) @192 // 32 B
       @192: float32[2,3] = evaluate(div) @0 @128 // 72 B
       @0: float32[2,3] = evaluate(full)  // 24 B
-      @128: float32[2,3] = evaluate(mul) @192 @0 // 72 B
+      @128: float32[2,3] = evaluate(mul) @0 @192 // 72 B
       @192: float32[2,3] = evaluate(sub) @128 @64 // 72 B
       @256: float32[3] = evaluate(sum) @192 // 36 B
       @0: float32[4,3] = evaluate(matmul) $2 @192 // 104 B

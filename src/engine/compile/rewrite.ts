@@ -1,6 +1,6 @@
 // The tool of all passes: write a program again, equation by equation, with replacements; and keys that tell equal equations.
 import { HostArray } from "../core/index.ts";
-import { bind, currentTrace, Program, trace, type Attr, type Equation, type Value } from "../program/index.ts";
+import { Program, resume, type Attr, type Equation, type Value } from "../program/index.ts";
 
 /** Called for each equation with its new inputs; returns replacements for its outputs, or `undefined` to keep it. */
 export type Rewrite = (
@@ -9,26 +9,32 @@ export type Rewrite = (
   producer: (value: Value) => Equation | undefined,
 ) => readonly Value[] | undefined;
 
-/** A new program in which each equation was kept or replaced. */
+/** The program with each equation kept or replaced; the same program where all were kept. */
 export function rewriteProgram(program: Program, rewrite: Rewrite): Program {
-  return trace(program.inputs, (args) => {
-    const written = currentTrace()!.equations;
+  let changed = false;
+  const written = resume(program, ({ equations }) => {
     const producers = new Map<Value, Equation>();
     let indexed = 0;
     const producer = (value: Value): Equation | undefined => {
-      for (; indexed < written.length; indexed++)
-        for (const output of written[indexed]!.outputs) producers.set(output, written[indexed]!);
+      for (; indexed < equations.length; indexed++)
+        for (const output of equations[indexed]!.outputs) producers.set(output, equations[indexed]!);
       return producers.get(value);
     };
-    const env = new Map<Value, Value>();
-    program.inputs.forEach((input, i) => env.set(input, args[i]!));
+    const replaced = new Map<Value, Value>();
+    const read = (value: Value): Value => replaced.get(value) ?? value;
     for (const equation of program.equations) {
-      const inputs = equation.inputs.map((value) => env.get(value)!);
-      const results = rewrite(equation, inputs, producer) ?? bind(equation.op, inputs, equation.attrs);
-      equation.outputs.forEach((output, i) => env.set(output, results[i]!));
+      const moved = replaced.size > 0 && equation.inputs.some((value) => replaced.has(value));
+      const inputs = moved ? equation.inputs.map(read) : equation.inputs;
+      const results = rewrite(equation, inputs, producer);
+      if (results === undefined) equations.push(moved ? { ...equation, inputs } : equation);
+      else {
+        changed = true;
+        equation.outputs.forEach((output, i) => replaced.set(output, results[i]!));
+      }
     }
-    return program.outputs.map((value) => env.get(value)!);
-  }).program;
+    return program.outputs.map(read);
+  });
+  return changed ? written : program;
 }
 
 const identities = new WeakMap<object, number>();

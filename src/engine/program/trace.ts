@@ -17,11 +17,26 @@ export class Builder {
   readonly equations: Equation[] = [];
   readonly inputs: Value[] = [];
   readonly captured: Value[] = [];
-  #lifted = new Map<Value, Value>();
+  readonly #lifted = new Map<Value, Value>();
+  /** Values of the program that is continued. */
+  readonly #resumed = new Set<Value>();
   #next = 0;
 
-  constructor(parent: Builder | undefined) {
+  constructor(parent: Builder | undefined, resumed?: Program) {
     this.parent = parent;
+    if (resumed === undefined) return;
+    for (const value of resumed.inputs) this.#resume(value);
+    for (const { outputs } of resumed.equations) for (const value of outputs) this.#resume(value);
+  }
+
+  #resume(value: Value): void {
+    this.#resumed.add(value);
+    this.#next = Math.max(this.#next, value.id + 1);
+  }
+
+  /** Whether a value is one of this trace, and none of those around it. */
+  owns(value: Value): boolean {
+    return value.owner === this || this.#resumed.has(value);
   }
 
   value(type: TensorType): Value {
@@ -36,10 +51,10 @@ export class Builder {
 
   /** A value of an outer trace becomes an input of this one. */
   lift(value: Value): Value {
-    if (value.owner === this) return value;
+    if (this.owns(value)) return value;
     const known = this.#lifted.get(value);
     if (known !== undefined) return known;
-    if (!isOpen(value.owner)) {
+    if (!isOpen(value)) {
       throw new TraceError("trace", `a value of a finished trace was used: received ${formatType(value)}`, {
         hint: "return it from the traced function instead of keeping it in a variable outside",
       });
@@ -61,8 +76,8 @@ export class Builder {
 
 let current: Builder | undefined;
 
-function isOpen(owner: object): boolean {
-  for (let builder = current; builder !== undefined; builder = builder.parent) if (builder === owner) return true;
+function isOpen(value: Value): boolean {
+  for (let builder = current; builder !== undefined; builder = builder.parent) if (builder.owns(value)) return true;
   return false;
 }
 
@@ -83,6 +98,20 @@ export function trace(types: readonly TensorType[], fn: (inputs: readonly Value[
     const outputs = fn(inputs).map((value) => builder.lift(value));
     // Captured inputs follow the declared ones, in the order of first use.
     return { program: new Program(builder.inputs, builder.equations, outputs), captured: builder.captured };
+  } finally {
+    current = builder.parent;
+  }
+}
+
+/**
+ * Opens the trace of a program again: `fn` may use its values, and writes a new list of equations from the start.
+ * Equations that are kept are written down as they are, so that only what changes costs anything.
+ */
+export function resume(program: Program, fn: (builder: Builder) => readonly Value[]): Program {
+  const builder = new Builder(current, program);
+  current = builder;
+  try {
+    return new Program(program.inputs, builder.equations, fn(builder));
   } finally {
     current = builder.parent;
   }

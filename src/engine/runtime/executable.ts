@@ -1,7 +1,7 @@
 // Executable: a program compiled for a device and ready to run on its arrays.
 import { BackendError, formatType, sameType, ShapeError } from "../core/index.ts";
 import type { LoadedPlan, Memory } from "../backend/index.ts";
-import { compile } from "../compile/index.ts";
+import { compile, type PassReport } from "../compile/index.ts";
 import type { Plan } from "../plan/index.ts";
 import type { Program } from "../program/index.ts";
 import { DeviceArray } from "./device-array.ts";
@@ -12,6 +12,8 @@ export class Executable {
   readonly device: Device;
   readonly program: Program;
   readonly plan: Plan;
+  /** What each pass of the compiler did to the program. */
+  readonly passes: readonly PassReport[];
   readonly #donate: readonly number[];
   readonly #constants: readonly { slot: number; array: DeviceArray }[];
   #loaded: LoadedPlan | undefined;
@@ -21,7 +23,10 @@ export class Executable {
     this.device = device;
     this.program = program;
     this.#donate = donate;
-    this.plan = compile(program, device.backend, { donate, verify: verifying() });
+    const passes: PassReport[] = [];
+    const onPass = (report: PassReport): void => void passes.push(report);
+    this.plan = compile(program, device.backend, { donate, verify: verifying(), onPass });
+    this.passes = passes;
     this.#constants = this.plan.constants.map(({ buffer, array }) => ({
       slot: this.#slot(buffer),
       array: device.put(array, this.plan.buffers[buffer]!),

@@ -9,5 +9,6 @@ export function dce(program: Program): Program {
     kept.push(equation);
     for (const input of equation.inputs) needed.add(input);
   }
+  if (kept.length === program.equations.length) return program;
   return new Program(program.inputs, kept.reverse(), program.outputs);
 }

@@ -65,6 +65,7 @@ export function fuse(program: Program, target: Target): Program {
     for (const input of equation.inputs) if (!group.produced.has(input)) group.inputs.add(input);
   }
   for (const key of open.keys()) close(key);
+  if (written.every((equation, i) => equation === program.equations[i])) return program;
   return new Program(program.inputs, written, program.outputs);
 }
 

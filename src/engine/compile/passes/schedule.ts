@@ -55,6 +55,7 @@ export function schedule(program: Program): Program {
       for (const reader of readers.get(output) ?? []) if (--missing[reader]! === 0) insert(ready, reader);
     }
   }
+  if (order.every((equation, i) => equation === program.equations[i])) return program;
   return new Program(program.inputs, order, program.outputs);
 }
 

@@ -58,5 +58,7 @@ export function sink(program: Program, target: Target): Program {
   };
 
   for (let i = equations.length - 1; i >= 0; i--) if (!placed[i]!) place(i);
-  return new Program(program.inputs, order.reverse(), program.outputs);
+  order.reverse();
+  if (order.every((equation, i) => equation === equations[i])) return program;
+  return new Program(program.inputs, order, program.outputs);
 }
