@@ -1,9 +1,8 @@
 // Where the time of a compiled program goes: each kernel call with its flops, bytes, time and share of the machine's peak.
 import { ArgumentError, HostArray, type TensorType } from "../core/index.ts";
-import { optimize, programKey } from "../compile/index.ts";
 import { matmul } from "../ops/index.ts";
 import { bufferBytes, type KernelCall, type Plan, type PlanStep } from "../plan/index.ts";
-import { trace, type Program } from "../program/index.ts";
+import { trace } from "../program/index.ts";
 import type { DeviceArray } from "./device-array.ts";
 import type { Device } from "./device.ts";
 import type { Executable } from "./executable.ts";
@@ -139,7 +138,7 @@ export function profile(
     device: device.name,
     threads: device.threads,
     calls: callsOf(plan, (call) => median(each.map((times) => times[call]!)), peak),
-    passes: changingPasses(executable.program, device),
+    passes: executable.passes.filter(({ pass, changed }) => changed && pass !== "lower"),
     seconds: median(whole),
     arenaBytes: plan.arenaBytes,
     peak,
@@ -212,19 +211,6 @@ function callsOf(plan: Plan, timeOf: (call: number) => number, peak: number): Pr
   };
   walk(plan.steps, 1);
   return calls;
-}
-
-function changingPasses(program: Program, { backend }: Device): ChangingPass[] {
-  const changes: ChangingPass[] = [];
-  let [before, key] = [program, programKey(program)];
-  optimize(program, backend, {
-    onPass: (pass, after) => {
-      const now = programKey(after);
-      if (now !== key) changes.push({ pass, before: before.equations.length, after: after.equations.length });
-      [before, key] = [after, now];
-    },
-  });
-  return changes;
 }
 
 const peaks = new WeakMap<Device, number>();
