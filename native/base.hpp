@@ -38,12 +38,13 @@ struct Call {
 
 typedef void (*Kernel)(const Call&);
 
-/// Below this many elementary operations (about 30 µs) waking threads costs more than it gives.
-constexpr Index PARALLEL_WORK = 1 << 17;
+/// Below this many elementary operations (about 4 µs) sharing costs more than it gives, even with threads that are awake.
+constexpr Index PARALLEL_WORK = 1 << 14;
 
 /// Runs chunk(0) … chunk(chunks - 1), each once, on any thread. Chunks must depend on shapes only, never on the number
-/// of threads: then every number of threads gives the same bits.
-void parallelChunks(Index chunks, void (*chunk)(void*, Index), void* data);
+/// of threads: then every number of threads gives the same bits. `work` in elementary operations: threads that sleep are
+/// woken for enough of it only.
+void parallelChunks(Index chunks, Index work, void (*chunk)(void*, Index), void* data);
 
 template <class F>
 inline void parallelFor(Index chunks, Index work, const F& body) {
@@ -51,7 +52,7 @@ inline void parallelFor(Index chunks, Index work, const F& body) {
     for (Index i = 0; i < chunks; i++) body(i);
     return;
   }
-  parallelChunks(chunks, [](void* data, Index i) { (*static_cast<const F*>(data))(i); }, const_cast<F*>(&body));
+  parallelChunks(chunks, work, [](void* data, Index i) { (*static_cast<const F*>(data))(i); }, const_cast<F*>(&body));
 }
 
 /// Memory of this thread, 64-byte aligned, kept and grown; each slot is one block that lives until it is asked for again.

@@ -1,11 +1,17 @@
-// Worker threads that take chunks of one job at a time and sleep between jobs. Which thread takes which chunk is open;
-// what a chunk computes is not.
+// Worker threads that take chunks of one job at a time. Which thread takes which chunk is open; what a chunk computes is not.
+//
+// A thread out of work spins for a tenth of a millisecond, so that the next kernel of a plan finds it awake, then sleeps.
+// A thread that the system took off its core in the middle of a chunk holds everybody up for milliseconds: it is left out
+// for a while, longer each time it happens again, so that a core kept busy by another process costs its own share only.
 #include "pool.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -23,25 +29,42 @@ namespace chainrule {
 
 namespace {
 
-constexpr int SPINS = 4000;  // about 50 µs of waiting before a thread sleeps
+typedef std::chrono::steady_clock Clock;
+typedef std::chrono::microseconds Micros;
 
-struct Job {
-  void (*chunk)(void*, Index) = nullptr;
-  void* data = nullptr;
-  Index chunks = 0;
+constexpr Micros SPIN(100);               // a thread without work sleeps after this
+constexpr Micros STALL(200);              // waiting this much longer than three chunks take: a thread lost its core
+constexpr Micros REST(4000), LONG(1000000);  // how long it is left out, at first and at most
+constexpr Micros CALM(50000);             // without another stall for this long the next one counts as the first
+constexpr Index SMALL = 1 << 17;          // work (about 30 µs) that is worth waking a thread for
+constexpr uint32_t CLOSED = UINT32_MAX;   // the next chunk while there is no job
+
+struct alignas(64) Worker {
+  std::atomic<bool> busy{false};     // between its first chunk of a job and its last
+  std::atomic<bool> resting{false};  // left out
+  Clock::time_point until, last;     // guarded by mutex: rests until then; when it last stalled
+  Micros rest = REST;
+  std::thread thread;
 };
 
 struct Pool {
   std::mutex owner;  // held by the thread whose job runs
-  std::mutex mutex;  // guards job, asleep, stopping and the step into a job
-  std::condition_variable wake;
-  std::vector<std::thread> threads;  // guarded by owner
-  std::atomic<int> workers{0};       // how many there are
-  Job job;
-  std::atomic<Index> next{0};
-  std::atomic<uint64_t> generation{0};
-  std::atomic<int> inJob{0};  // workers that took the job up and have not left it
-  int asleep = 0;
+  std::vector<std::unique_ptr<Worker>> workers;  // guarded by owner
+  std::atomic<int> count{0};                     // how many there are
+  std::atomic<int> resting{0};                   // of them left out
+
+  // The job. It changes only while the ticket is closed, so whoever raises the ticket has read the right one.
+  alignas(64) std::atomic<uint64_t> ticket{CLOSED};  // number of the job, number of its next chunk
+  std::atomic<void (*)(void*, Index)> chunk{nullptr};
+  std::atomic<void*> data{nullptr};
+  std::atomic<uint32_t> chunks{0};
+  alignas(64) std::atomic<uint32_t> done{0};  // chunks done by workers that have left the job
+  std::atomic<bool> waiting{false};           // the owner sleeps until all are done
+
+  alignas(64) std::mutex mutex;  // guards the sleep of all
+  std::condition_variable wake, finished;
+  std::atomic<int> asleep{0};  // workers that sleep and were not called yet
+  uint64_t calls = 0;
   bool stopping = false;
 };
 
@@ -49,32 +72,108 @@ struct Pool {
 Pool& pool = *new Pool;
 thread_local bool inside = false;  // within a chunk: nested splits run where they are
 
-void takeChunks(const Job& job) {
-  inside = true;
-  for (Index i; (i = pool.next.fetch_add(1, std::memory_order_relaxed)) < job.chunks;) job.chunk(job.data, i);
-  inside = false;
+// Takes chunks of the present job as long as there are any. Gives how many it did; `began` is called before the first.
+template <class F>
+uint32_t takeChunks(const F& began) {
+  uint32_t taken = 0;
+  uint64_t ticket = pool.ticket.load(std::memory_order_acquire);
+  for (;;) {
+    uint32_t next = static_cast<uint32_t>(ticket);
+    auto chunk = pool.chunk.load(std::memory_order_relaxed);
+    void* data = pool.data.load(std::memory_order_relaxed);
+    if (next == CLOSED || next >= pool.chunks.load(std::memory_order_relaxed)) return taken;
+    if (taken == 0) began();
+    if (!pool.ticket.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
+    taken++;
+    inside = true;
+    chunk(data, next);
+    inside = false;
+    ticket = pool.ticket.load(std::memory_order_acquire);
+  }
 }
 
-void work() {
+void work(Worker& self) {
   uint64_t seen = 0;
   for (;;) {
-    for (int i = 0; i < SPINS && pool.generation.load(std::memory_order_acquire) == seen; i++) RELAX();
-    Job job;
-    {
-      std::unique_lock<std::mutex> lock(pool.mutex);
-      pool.asleep++;
-      pool.wake.wait(lock, [&] { return pool.stopping || pool.generation.load() != seen; });
-      pool.asleep--;
-      if (pool.stopping) return;
-      seen = pool.generation.load();
-      job = pool.job;
-      // A job that closed before this thread woke is left alone: its chunks are done and its data is gone.
-      if (job.chunks == 0) continue;
-      pool.inJob.fetch_add(1, std::memory_order_relaxed);
+    // A worker that is busy without a chunk in hand does no harm: it says so before it takes one.
+    uint32_t taken = takeChunks([&] { self.busy.store(true, std::memory_order_relaxed); });
+    self.busy.store(false, std::memory_order_relaxed);
+    if (taken > 0) {
+      pool.done.fetch_add(taken);
+      if (pool.waiting.load()) {
+        std::lock_guard<std::mutex> lock(pool.mutex);
+        pool.finished.notify_one();
+      }
     }
-    takeChunks(job);
-    pool.inJob.fetch_sub(1, std::memory_order_release);
+    if (!self.resting.load(std::memory_order_relaxed)) {
+      uint64_t before = pool.ticket.load(std::memory_order_relaxed), now = before;
+      for (Clock::time_point end = Clock::now() + SPIN; now == before && Clock::now() < end;)
+        for (int i = 0; i < 32 && now == before; i++) {
+          RELAX();
+          now = pool.ticket.load(std::memory_order_relaxed);
+        }
+      if (now != before) continue;
+    }
+    std::unique_lock<std::mutex> lock(pool.mutex);
+    if (self.resting.load(std::memory_order_relaxed)) {
+      pool.wake.wait_until(lock, self.until, [] { return pool.stopping; });
+      self.resting.store(false, std::memory_order_relaxed);
+      pool.resting.fetch_sub(1);
+      if (pool.stopping) return;
+      continue;
+    }
+    seen = pool.calls;
+    pool.asleep.fetch_add(1);
+    uint32_t next = static_cast<uint32_t>(pool.ticket.load());
+    bool open = next != CLOSED && next < pool.chunks.load();
+    if (!open) pool.wake.wait(lock, [&] { return pool.stopping || pool.calls != seen; });
+    else pool.asleep.fetch_sub(1);
+    if (pool.stopping) return;
   }
+}
+
+void callAll() {
+  std::lock_guard<std::mutex> lock(pool.mutex);
+  pool.asleep.store(0);
+  pool.calls++;
+  pool.wake.notify_all();
+}
+
+// Leaves out the workers that still hold a chunk.
+void restBusy(Clock::time_point now) {
+  std::lock_guard<std::mutex> lock(pool.mutex);
+  for (auto& worker : pool.workers) {
+    if (!worker->busy.load(std::memory_order_relaxed) || worker->resting.load(std::memory_order_relaxed)) continue;
+    bool again = now - worker->last < worker->rest + CALM;
+    worker->rest = again ? std::min(worker->rest * 2, LONG) : REST;
+    worker->last = now;
+    worker->until = now + worker->rest;
+    worker->resting.store(true, std::memory_order_relaxed);
+    pool.resting.fetch_add(1);
+  }
+}
+
+// Until the workers have done `count` chunks; the owner's own took `each` on average.
+void awaitWorkers(uint32_t count, Clock::duration each) {
+  auto finished = [&] { return pool.done.load(std::memory_order_acquire) == count; };
+  for (int i = 0; i < 64; i++) {
+    if (finished()) return;
+    RELAX();
+  }
+  Clock::time_point began = Clock::now(), now = began, late = began + 3 * each + STALL;
+  while (now < late) {
+    for (int i = 0; i < 32; i++) {
+      if (finished()) return;
+      RELAX();
+    }
+    now = Clock::now();
+  }
+  restBusy(now);
+  // Asleep, the owner leaves its core to the worker that has none.
+  std::unique_lock<std::mutex> lock(pool.mutex);
+  pool.waiting.store(true);
+  pool.finished.wait(lock, [&] { return pool.done.load() == count; });
+  pool.waiting.store(false);
 }
 
 struct Scratch {
@@ -90,48 +189,49 @@ thread_local Scratch own;
 
 void resizePool(int threads) {
   std::lock_guard<std::mutex> owner(pool.owner);
-  if (static_cast<int>(pool.threads.size()) > threads - 1) {
+  if (static_cast<int>(pool.workers.size()) > threads - 1) {
     {
       std::lock_guard<std::mutex> lock(pool.mutex);
       pool.stopping = true;
     }
     pool.wake.notify_all();
-    for (std::thread& thread : pool.threads) thread.join();
-    pool.threads.clear();
+    for (auto& worker : pool.workers) worker->thread.join();
+    pool.workers.clear();
     pool.stopping = false;
+    pool.asleep = 0;
+    pool.resting = 0;
   }
-  while (static_cast<int>(pool.threads.size()) < threads - 1) pool.threads.emplace_back(work);
-  pool.workers = static_cast<int>(pool.threads.size());
+  while (static_cast<int>(pool.workers.size()) < threads - 1) {
+    pool.workers.emplace_back(new Worker);
+    Worker& worker = *pool.workers.back();
+    worker.thread = std::thread([&worker] { work(worker); });
+  }
+  pool.count = static_cast<int>(pool.workers.size());
 }
 
-int poolThreads() { return pool.workers + 1; }
+int poolThreads() { return pool.count + 1; }
 
-void parallelChunks(Index chunks, void (*chunk)(void*, Index), void* data) {
-  // Within a chunk, or while another caller's job runs, the work is done here: the bits are the same.
+void parallelChunks(Index chunks, Index work, void (*chunk)(void*, Index), void* data) {
+  // Within a chunk, or while another caller's job runs, the work is done here: the bits are the same. So it is where all
+  // others rest, or sleep deeper than the work is worth.
   std::unique_lock<std::mutex> owner(pool.owner, std::defer_lock);
-  if (inside || pool.workers == 0 || !owner.try_lock()) {
+  int ready = pool.count.load(std::memory_order_relaxed) - pool.resting.load(std::memory_order_relaxed);
+  if (work < SMALL) ready -= pool.asleep.load(std::memory_order_relaxed);
+  if (inside || ready <= 0 || chunks >= CLOSED || !owner.try_lock()) {
     for (Index i = 0; i < chunks; i++) chunk(data, i);
     return;
   }
-  Job job = {chunk, data, chunks};
-  bool sleepers;
-  {
-    std::lock_guard<std::mutex> lock(pool.mutex);
-    pool.job = job;
-    pool.next.store(0, std::memory_order_relaxed);
-    pool.generation.fetch_add(1, std::memory_order_release);
-    sleepers = pool.asleep > 0;
-  }
-  if (sleepers) pool.wake.notify_all();
-  takeChunks(job);
-  {
-    std::lock_guard<std::mutex> lock(pool.mutex);
-    pool.job = Job();
-  }
-  for (int i = 0; pool.inJob.load(std::memory_order_acquire) > 0; i++) {
-    if (i < SPINS) RELAX();
-    else std::this_thread::yield();
-  }
+  Clock::time_point began = Clock::now();
+  uint64_t number = (pool.ticket.load(std::memory_order_relaxed) >> 32) + 1;
+  pool.ticket.store(number << 32 | CLOSED);
+  pool.chunk.store(chunk, std::memory_order_relaxed);
+  pool.data.store(data, std::memory_order_relaxed);
+  pool.chunks.store(static_cast<uint32_t>(chunks), std::memory_order_relaxed);
+  pool.done.store(0, std::memory_order_relaxed);
+  pool.ticket.store(number << 32);
+  if (pool.asleep.load() > 0 && work >= SMALL) callAll();
+  uint32_t taken = takeChunks([] {});
+  awaitWorkers(static_cast<uint32_t>(chunks) - taken, (Clock::now() - began) / std::max<uint32_t>(1, taken));
 }
 
 void* scratch(ScratchSlot slot, size_t bytes) {

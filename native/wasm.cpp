@@ -75,7 +75,7 @@ struct Loaded {
 
 namespace chainrule {
 
-void parallelChunks(Index chunks, void (*chunk)(void*, Index), void* data) {
+void parallelChunks(Index chunks, Index, void (*chunk)(void*, Index), void* data) {
   for (Index i = 0; i < chunks; i++) chunk(data, i);
 }
 
