@@ -52,6 +52,28 @@ Failure execute(Loaded& loaded, char* const* slots, Profile profile = Profile())
   return runPlan(loaded.plan, chosen.table, slots, profile);
 }
 
+/// Several runs of one plan. After each one slot i is given the address that slot from[i] had, moved on by advance[i] bytes.
+struct Turns {
+  Index count = 0;
+  Index last = -1;  // slot of a bool: a turn that leaves 0 there is the last
+  std::vector<Index> from, advance;
+};
+
+// Gives the turns that were done. A failure after the first turn is left for a next call, where it comes first.
+Index repeat(Loaded& loaded, std::vector<char*>& slots, const Turns& turns, Failure& failure) {
+  for (Index done = 0; done < turns.count; done++) {
+    failure = execute(loaded, slots.data());
+    if (failure.call >= 0) {
+      if (done > 0) failure = Failure();
+      return done;
+    }
+    if (turns.last >= 0 && *slots[static_cast<size_t>(turns.last)] == 0) return done + 1;
+    std::vector<char*> before = slots;
+    for (size_t i = 0; i < slots.size(); i++) slots[i] = before[static_cast<size_t>(turns.from[i])] + turns.advance[i];
+  }
+  return turns.count;
+}
+
 void* aligned(size_t bytes) { return std::aligned_alloc(64, (bytes + 63) / 64 * 64 + 64); }
 
 // --- values ---
@@ -202,31 +224,68 @@ napi_value run(napi_env env, napi_callback_info info) {
   return outcome(env, execute(**handle, addresses(slots).data(), profile));
 }
 
+// Turns as JavaScript writes them: count, last, from…, advance…
+bool turnsOf(napi_env env, napi_value value, size_t slots, Turns& turns) {
+  Bytes words = bytesOf(env, value);
+  const double* numbers = reinterpret_cast<const double*>(words.data);
+  if (words.size != (2 + 2 * slots) * sizeof(double)) return fail(env, "turns need two numbers a slot"), false;
+  auto slot = [&](double x) { return x >= 0 && x < static_cast<double>(slots); };
+  turns.count = static_cast<Index>(numbers[0]);
+  turns.last = static_cast<Index>(numbers[1]);
+  bool known = turns.last < 0 || slot(numbers[1]);
+  for (size_t i = 0; i < slots; i++) {
+    known = known && slot(numbers[2 + i]);
+    turns.from.push_back(static_cast<Index>(numbers[2 + i]));
+    turns.advance.push_back(static_cast<Index>(numbers[2 + slots + i]));
+  }
+  return known || (fail(env, "turns name a slot that does not exist"), false);
+}
+
+napi_value repeat(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  Handle* handle = handleOf(env, args.at[0]);
+  Bytes slots;
+  Turns turns;
+  if (!runnable(env, args, handle, slots) || !turnsOf(env, args.at[2], slots.size / 8, turns)) return nullptr;
+  std::vector<char*> list = addresses(slots);
+  Failure failure;
+  Index done = repeat(**handle, list, turns, failure);
+  return failure.call < 0 ? numberValue(env, static_cast<double>(done)) : outcome(env, failure);
+}
+
 struct Task {
   Handle loaded;
   std::vector<char*> slots;
+  Turns turns;
+  Index done;
   Failure failure;
   napi_deferred deferred;
   napi_async_work work;
 };
 
+// A promise: of undefined or a failure; with turns as third argument of the number done or a failure.
 napi_value runAsync(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
   Handle* handle = handleOf(env, args.at[0]);
   Bytes slots;
+  Turns turns;
   if (!runnable(env, args, handle, slots)) return nullptr;
-  Task* task = new Task{*handle, addresses(slots), Failure(), nullptr, nullptr};
+  if (bytesOf(env, args.at[2]).data != nullptr && !turnsOf(env, args.at[2], slots.size / 8, turns)) return nullptr;
+  Task* task = new Task{*handle, addresses(slots), turns, 0, Failure(), nullptr, nullptr};
   napi_value promise;
   napi_create_promise(env, &task->deferred, &promise);
   napi_create_async_work(
       env, nullptr, text(env, "chainrule"),
       [](napi_env, void* data) {
         Task* self = static_cast<Task*>(data);
-        self->failure = execute(*self->loaded, self->slots.data());
+        if (self->turns.count == 0) self->failure = execute(*self->loaded, self->slots.data());
+        else self->done = repeat(*self->loaded, self->slots, self->turns, self->failure);
       },
       [](napi_env inner, napi_status, void* data) {
         Task* self = static_cast<Task*>(data);
-        napi_resolve_deferred(inner, self->deferred, outcome(inner, self->failure));
+        bool counted = self->failure.call < 0 && self->turns.count > 0;
+        napi_resolve_deferred(inner, self->deferred,
+                              counted ? numberValue(inner, static_cast<double>(self->done)) : outcome(inner, self->failure));
         napi_delete_async_work(inner, self->work);
         delete self;
       },
@@ -264,7 +323,7 @@ NAPI_MODULE_INIT() {
     napi_callback function;
   } functions[] = {{"address", addressOf},       {"fill", fillBytes},
                    {"write", write},   {"read", read},          {"load", load},
-                   {"unload", unload}, {"run", run},            {"runAsync", runAsync},
+                   {"unload", unload}, {"run", run},            {"runAsync", runAsync}, {"repeat", repeat},
                    {"setVariant", setVariant}, {"setThreads", setThreads}};
   for (const auto& f : functions) {
     napi_value value;

@@ -22,8 +22,8 @@ export interface Sampler {
   readonly samplesPerEpoch: number;
   /** The numbers of all samples in the order of an epoch. */
   order(epoch: number): Uint32Array;
-  /** The numbers of the batch that begins after `position` samples of an epoch. */
-  indices(epoch: number, position: number): Uint32Array;
+  /** The numbers of the batch that begins after `position` samples of an epoch, or of `batches` of them in a row. */
+  indices(epoch: number, position: number, batches?: number): Uint32Array;
 }
 
 /** One step of an epoch. */
@@ -58,10 +58,11 @@ export function sampler(length: number, options: SamplerOptions): Sampler {
   }
   const samplesPerEpoch = dropLast ? length - (length % batchSize) : length;
   const key = keyOf(seed);
+  let asTheyCome: Uint32Array | undefined;
   let known: { readonly epoch: number; readonly order: Uint32Array } | undefined;
   const order = (epoch: number): Uint32Array => {
     checkCount("epoch", epoch, 0);
-    if (!shuffle) return Uint32Array.from({ length }, (_, i) => i);
+    if (!shuffle) return (asTheyCome ??= Uint32Array.from({ length }, (_, i) => i));
     if (known?.epoch !== epoch) known = { epoch, order: permutation(foldIn(key, epoch), length) };
     return known.order;
   };
@@ -71,9 +72,9 @@ export function sampler(length: number, options: SamplerOptions): Sampler {
     samplesPerEpoch,
     batchesPerEpoch: Math.ceil(samplesPerEpoch / batchSize),
     order: (epoch) => order(epoch).slice(),
-    indices(epoch, position) {
+    indices(epoch, position, batches = 1) {
       checkCount("position", position, 0);
-      return order(epoch).slice(position, Math.min(position + batchSize, samplesPerEpoch));
+      return order(epoch).slice(position, Math.min(position + batches * batchSize, samplesPerEpoch));
     },
   };
 }

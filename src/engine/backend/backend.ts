@@ -41,6 +41,17 @@ export interface Memory {
   readonly bytes: number;
 }
 
+/** Runs of one plan, each with the memory that the one before leaves to it. */
+export interface Turns {
+  readonly count: number;
+  /** Slot of a bool: a turn that leaves false there is the last; -1 for none. */
+  readonly last: number;
+  /** After a turn, slot i is given the memory that slot `from[i]` had … */
+  readonly from: readonly number[];
+  /** … moved on by so many bytes. */
+  readonly advance: readonly number[];
+}
+
 /** A plan made ready to run. */
 export interface LoadedPlan {
   /** Runs on the caller's thread. `slots`: memory of each external slot of the plan. Throws IndexError if a kernel met an index out of range. */
@@ -49,6 +60,12 @@ export interface LoadedPlan {
   profile?(slots: readonly Memory[]): Float64Array;
   /** Runs off the event loop where the backend can; the memory must stay untouched until it settles. */
   runAsync(slots: readonly Memory[]): Promise<void>;
+  /**
+   * Several runs, one after the other; absent where a loop in JavaScript is as good. Gives the turns done: fewer where
+   * one of them said that it is the last. Throws IndexError where the first one fails; a later one ends the turns before it.
+   */
+  repeat?(slots: readonly Memory[], turns: Turns): number;
+  repeatAsync?(slots: readonly Memory[], turns: Turns): Promise<number>;
   /** Gives the arena and the stream back. */
   dispose(): void;
 }
@@ -67,6 +84,8 @@ export interface Backend {
   readonly fusible?: ((context: LowerContext<never>) => boolean) | undefined;
   allocate(type: TensorType): Memory;
   free(memory: Memory): void;
+  /** A host array's own memory, where programs can read it as it is; absent or undefined where it must be copied. */
+  borrow?(type: TensorType, array: HostArray): Memory | undefined;
   /** Copies numbers in; the array's dtype is converted to the type's where they differ. */
   write(memory: Memory, type: TensorType, array: HostArray): void;
   /** Copies numbers out: in the type's dtype, or in float64 for float32 on the reference. */

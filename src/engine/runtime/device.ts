@@ -39,6 +39,12 @@ export class Device {
     return out;
   }
 
+  /** An array over a host array's own memory, which must not change; undefined where the device cannot read it as it is. */
+  borrow(array: HostArray, type: TensorType): DeviceArray | undefined {
+    const memory = this.backend.borrow?.(type, array);
+    return memory === undefined ? undefined : new DeviceArray(this.backend, type, memory);
+  }
+
   /** Memory for an array, not yet written. */
   empty(type: TensorType): DeviceArray {
     return new DeviceArray(this.backend, type, this.backend.allocate(type));

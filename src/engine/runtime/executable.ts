@@ -6,6 +6,20 @@ import type { Plan } from "../plan/index.ts";
 import type { Program } from "../program/index.ts";
 import { DeviceArray } from "./device-array.ts";
 import type { Device } from "./device.ts";
+import { planTurns, type Repetition } from "./turns.ts";
+
+/** What turns left: carried outputs as the last turn left them, the others stacked along a new first axis. */
+export interface Repeated {
+  /** Turns done: only so many slices of the stacked outputs were written. */
+  readonly done: number;
+  readonly outputs: readonly DeviceArray[];
+}
+
+/** Turns made ready, to be run once: on the caller's thread or off the event loop. */
+export interface Turnable {
+  run(): Repeated;
+  runAsync(): Promise<Repeated>;
+}
 
 /** A compiled program. Calls with donated inputs take their memory over; those arrays are gone afterwards. */
 export class Executable {
@@ -67,6 +81,61 @@ export class Executable {
       this.#running--;
     }
     return this.#finish(inputs, outputs);
+  }
+
+  /** Turns of this program that follow each other without JavaScript in between; undefined where that cannot be. */
+  repeat(inputs: readonly DeviceArray[], how: Repetition): Turnable | undefined {
+    const { device, plan } = this;
+    const loaded = this.#load();
+    const planned = planTurns(plan, how, this.#donate);
+    if (planned === undefined || loaded.repeat === undefined || loaded.repeatAsync === undefined) return undefined;
+    const slots = new Array<Memory>(plan.slots);
+    plan.inputs.forEach((buffer, i) => {
+      const type = plan.buffers[buffer]!;
+      const given = inputs[i];
+      const expected = how.slices.includes(i) ? { ...type, shape: [how.count, ...type.shape] } : type;
+      if (given === undefined || !sameType(given, expected))
+        throw new ShapeError(
+          "repeat",
+          `input ${i} must be ${formatType(expected)}: received ${given === undefined ? "nothing" : formatType(given)}`,
+        );
+      slots[this.#slot(buffer)] = given.memory;
+    });
+    for (const { slot, array } of this.#constants) slots[slot] = array.memory;
+    const carried = new Set(how.carry.map(([, o]) => o));
+    const outputs = plan.outputs.map((buffer, o) => {
+      if (plan.donations[o] !== -1) return undefined;
+      const type = plan.buffers[buffer]!;
+      const array = device.empty(carried.has(o) ? type : { ...type, shape: [how.count, ...type.shape] });
+      slots[this.#slot(buffer)] = array.memory;
+      return array;
+    });
+    const finish = (done: number): Repeated => {
+      let now: readonly Memory[] = slots;
+      for (let turn = 1; turn < done; turn++) now = planned.from.map((slot) => now[slot]!);
+      // All memory of the carried values is taken from its old arrays, then given to the new ones.
+      const held = new Set(how.carry.map(([i]) => inputs[i]!.donate()));
+      for (const [, o] of how.carry) if (outputs[o] !== undefined) held.add(outputs[o].donate());
+      const results = plan.outputs.map((buffer, o) => {
+        if (!carried.has(o)) return outputs[o]!;
+        const memory = now[this.#slot(buffer)]!;
+        held.delete(memory);
+        return new DeviceArray(device.backend, plan.buffers[buffer]!, memory);
+      });
+      for (const memory of held) device.backend.free(memory);
+      return { done, outputs: results };
+    };
+    return {
+      run: () => finish(loaded.repeat!(slots, planned)),
+      runAsync: async () => {
+        this.#running++;
+        try {
+          return finish(await loaded.repeatAsync!(slots, planned));
+        } finally {
+          this.#running--;
+        }
+      },
+    };
   }
 
   /** Gives the arena back; the next run loads the plan again. */

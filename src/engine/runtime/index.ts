@@ -3,3 +3,4 @@ export * from "./device.ts";
 export * from "./device-array.ts";
 export * from "./executable.ts";
 export * from "./profile.ts";
+export * from "./turns.ts";

@@ -254,6 +254,15 @@ export function tensor(
   return new Tensor(target.put(host, type));
 }
 
+/**
+ * A Tensor over the memory of a host array, where the default device can read that as it is: nothing is copied, and the
+ * array must not change while the Tensor is used. Undefined where the numbers would have to be copied or converted.
+ */
+export function borrow(array: HostArray, dtype: DType): Tensor | undefined {
+  const borrowed = defaultDevice().borrow(array, { dtype, shape: array.shape });
+  return borrowed === undefined ? undefined : new Tensor(borrowed);
+}
+
 /** The value itself if it is a Tensor, else `tensor(value)`; inside a trace numbers become constants. */
 export function asTensor(value: TensorLike, dtype?: DType): Tensor {
   if (value instanceof Tensor) return value;

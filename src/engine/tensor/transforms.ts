@@ -1,8 +1,8 @@
 // Functions to functions: jit, grad, valueAndGrad, vjp, checkpoint. Each works on Tensors and inside each other.
-import { ArgumentError, TraceError } from "../core/index.ts";
+import { ArgumentError, formatType, TraceError, type TensorType } from "../core/index.ts";
 import * as ops from "../ops/index.ts";
 import { currentTrace, inline, trace, type Program, type Value } from "../program/index.ts";
-import { defaultDevice, type DeviceArray, type Executable } from "../runtime/index.ts";
+import { defaultDevice, type DeviceArray, type Executable, type Repeated } from "../runtime/index.ts";
 import { differentiate, orZeros, valueAndGrad as valueAndGradProgram } from "../transform/index.ts";
 import { concrete, deviceOf, toValue, traceCall, type Content } from "./dispatch.ts";
 import { Tensor } from "./tensor.ts";
@@ -20,6 +20,32 @@ export interface Jitted<A extends readonly unknown[], R> {
   lower(...args: A): Executable;
   /** What that program is run on: the arrays of these arguments, then those the function refers to besides. */
   inputs(...args: A): readonly DeviceArray[];
+  /**
+   * Several calls in one, without JavaScript in between. The function returns `[next, rest]`, where `next` is like its
+   * first argument, which is donated, and takes its place in the next turn. Undefined where the device has no such calls.
+   */
+  turns(how: TurnOptions<R>, ...args: A): TurnCall<R> | undefined;
+}
+
+/** How often a function is called, with what. */
+export interface TurnOptions<R> {
+  readonly count: number;
+  /** Arguments (by position) that are a Tensor with one more axis in front: turn i takes slice i. */
+  readonly slices: readonly number[];
+  /** Which Tensor of the result, a bool scalar, says whether another turn may follow. */
+  readonly goOn?: (result: R) => Tensor;
+}
+
+/** Turns to be run once: on the caller's thread or off the event loop. */
+export interface TurnCall<R> {
+  run(): TurnResult<R>;
+  runAsync(): Promise<TurnResult<R>>;
+}
+
+/** What the turns gave: `next` of the last one; the Tensors of `rest` stacked, of which `done` slices hold numbers. */
+export interface TurnResult<R> {
+  readonly done: number;
+  readonly result: R;
 }
 
 export interface JitOptions {
@@ -42,18 +68,27 @@ export function jit<A extends readonly unknown[], R>(fn: AnyFunction<A, R>, opti
     readonly result: FlatTree;
   }
   const cache = new Map<string, Entry>();
-  const entryFor = (args: A): { entry: Entry; inputs: DeviceArray[] } => {
+  const entryFor = (args: A, slices: readonly number[] = []): { entry: Entry; inputs: DeviceArray[] } => {
     const flats = args.map((arg) => flattenTensors(arg, "jit"));
     const arrays = flats.flatMap((flat) => flat.tensors.map((x) => concrete(x.content)));
     const device = arrays.length > 0 ? deviceOf(arrays) : defaultDevice();
-    const key = `${device.name} ${flats.map((flat) => flat.key).join(" , ")}`;
+    // What each turn is given is traced: slices, not the whole.
+    const seen = flats.map((flat, position): { types: readonly TensorType[]; key: string } => {
+      if (!slices.includes(position)) return { types: flat.tensors, key: flat.key };
+      const types = flat.tensors.map(({ dtype, shape }) => ({ dtype, shape: shape.slice(1) }));
+      return { types, key: types.map(formatType).join(" ") };
+    });
+    const key = `${device.name} ${seen.map((one) => one.key).join(" , ")}`;
     let entry = cache.get(key);
     if (entry === undefined) {
       let result: FlatTree | undefined;
-      const { program, captured } = traceCall(arrays, (values) => {
-        result = flattenTensors(fn(...rebuildArgs<A>(flats, values)), "jit");
-        return result.tensors.map((x) => toValue(x.content));
-      });
+      const { program, captured } = traceCall(
+        seen.flatMap(({ types }) => types),
+        (values) => {
+          result = flattenTensors(fn(...rebuildArgs<A>(flats, values)), "jit");
+          return result.tensors.map((x) => toValue(x.content));
+        },
+      );
       let first = 0;
       const donate = flats.flatMap((flat, position) => {
         const range = flat.tensors.map((_, i) => first + i);
@@ -79,6 +114,22 @@ export function jit<A extends readonly unknown[], R>(fn: AnyFunction<A, R>, opti
     },
     lower: (...args: A): Executable => entryFor(args).entry.executable,
     inputs: (...args: A): readonly DeviceArray[] => entryFor(args).inputs,
+    turns: ({ count, slices, goOn }: TurnOptions<R>, ...args: A): TurnCall<R> | undefined => {
+      const { entry, inputs } = entryFor(args, slices);
+      const sizes = args.map((arg) => flattenTensors(arg).tensors.length);
+      const starts = sizes.map((_, i) => sizes.slice(0, i).reduce((a, b) => a + b, 0));
+      const { tensors, rebuild: build } = entry.result;
+      const wanted = goOn?.(build(tensors) as R);
+      const call = entry.executable.repeat(inputs, {
+        count,
+        carry: Array.from({ length: sizes[0]! }, (_, i) => [i, i] as const),
+        slices: slices.flatMap((position) => Array.from({ length: sizes[position]! }, (_, i) => starts[position]! + i)),
+        ...(wanted === undefined ? {} : { goOn: tensors.indexOf(wanted) }),
+      });
+      if (call === undefined) return undefined;
+      const wrap = ({ done, outputs }: Repeated): TurnResult<R> => ({ done, result: rebuild(entry, outputs) });
+      return { run: () => wrap(call.run()), runAsync: async () => wrap(await call.runAsync()) };
+    },
   });
 }
 

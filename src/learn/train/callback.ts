@@ -34,6 +34,11 @@ export interface Callback {
   onBatchBegin?(batch: number, run: TrainRun): void | Promise<void>;
   /** `logs` holds running values of the epoch, computed when read. */
   onBatchEnd?(batch: number, logs: Logs, run: TrainRun): void | Promise<void>;
+  /**
+   * How many batches may go by until it must be called for one again; 1 without this. Then short steps run several at a
+   * time: `onBatchBegin` is called for the first of them, `onBatchEnd` for the last.
+   */
+  batchesUntilDue?(run: TrainRun): number;
   /** Called before `onTrainEnd` where the run was stopped in the middle of an epoch: the state is the last one trained. */
   onInterrupt?(run: TrainRun): void | Promise<void>;
   /** Told of lines for people; without any listener they go to stderr. */
@@ -111,6 +116,14 @@ export async function notify(callbacks: readonly Callback[], event: Event, ...ar
       if (result instanceof Promise) await result;
     }
   }
+}
+
+/** How many batches may go by before some callback must hear of one. */
+export function batchesUntilDue(callbacks: readonly Callback[], run: TrainRun): number {
+  return callbacks.reduce((least, callback) => {
+    if (callback.onBatchBegin === undefined && callback.onBatchEnd === undefined) return least;
+    return Math.min(least, callback.batchesUntilDue?.(run) ?? 1);
+  }, Infinity);
 }
 
 /** Appends the logs of an epoch; a name that comes later is filled with NaN for the epochs before. */

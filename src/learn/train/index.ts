@@ -13,3 +13,4 @@ export * from "./run-log.ts";
 export * from "./state.ts";
 export * from "./step.ts";
 export * from "./tfevents.ts";
+export * from "./train-options.ts";

@@ -1,55 +1,23 @@
 // The one training loop: batches in an order that is a function of (seed, epoch, position), a step for each, callbacks.
-import { ArgumentError, leaves, NumericError, type HostArray, type Tree } from "../../engine/core/index.ts";
-import { flattenTensors, type Tensor } from "../../engine/tensor/index.ts";
-import { isHostArray, sampler, type Dataset, type JsonValue, type Sampler } from "../../data/index.ts";
-import { notify, record, type Callback, type History, type Logs, type Snapshot, type TrainRun } from "./callback.ts";
+import { ArgumentError, HostArray, leaves, NumericError } from "../../engine/core/index.ts";
+import { flattenTensors, tensor, type Tensor } from "../../engine/tensor/index.ts";
+import { isHostArray, sampler, type JsonValue, type Sampler } from "../../data/index.ts";
+import {
+  batchesUntilDue,
+  notify,
+  record,
+  type Callback,
+  type History,
+  type Logs,
+  type Snapshot,
+  type TrainRun,
+} from "./callback.ts";
 import { diagnose } from "./diagnose.ts";
-import type { Measures } from "./measures.ts";
 import type { StepBatch } from "./objective.ts";
 import { Pace } from "./pace.ts";
 import { valuesOf, withLearningRate, type TrainState } from "./state.ts";
 import type { StepOutputs, TrainStep } from "./step.ts";
-
-/** A batch on the host: inputs, the answers of each output, weights of the samples for each output where there are any. */
-export type HostBatch = {
-  readonly x: Tree<HostArray>;
-  readonly y: readonly HostArray[];
-  readonly weights?: readonly HostArray[];
-};
-
-export interface TrainOptions {
-  readonly step: TrainStep;
-  readonly state: TrainState;
-  readonly dataset: Dataset<HostBatch>;
-  /** Copies a batch to the device, in the dtypes the model takes. */
-  readonly upload: (batch: HostBatch) => StepBatch;
-  /** Loss and metrics of an epoch. */
-  readonly measures: Measures;
-  /** The number of the epoch to stop before; default 1. */
-  readonly epochs?: number;
-  /** The number of the first epoch; default 0. */
-  readonly initialEpoch?: number;
-  /** Default 32. */
-  readonly batchSize?: number;
-  /** Default true. */
-  readonly shuffle?: boolean;
-  /** Values of other data after each epoch, added to the logs. */
-  readonly validate?: (state: TrainState) => Promise<Logs>;
-  readonly callbacks?: readonly Callback[];
-  /** Told of each new state; the one before is used up. */
-  readonly onState?: (state: TrainState) => void;
-  /** Where an interrupted run stood; its state must be `state`. */
-  readonly resume?: Snapshot;
-  /** Ends the run after the batch under way. */
-  readonly signal?: AbortSignal;
-}
-
-export interface TrainResult {
-  readonly state: TrainState;
-  readonly history: History;
-  /** Why it ended early, if it did. */
-  readonly stopped: string | undefined;
-}
+import type { HostBatch, TrainOptions, TrainResult } from "./train-options.ts";
 
 /**
  * Trains. `fit`, the command line and fine-tuning all run this loop; nothing else changes a parameter.
@@ -215,7 +183,7 @@ class Loop implements TrainRun {
     const start = this.#state.position.sample;
     if (start === 0) measures.reset();
     await notify(this.#callbacks, "onEpochBegin", this.epoch, this);
-    await this.#batches(start);
+    await this.#batches(await this.#bursts(start));
     const { position } = this.#state;
     if (position.sample < this.#sampler.samplesPerEpoch) return; // stopped on the way
     this.#logs = measures.result();
@@ -240,6 +208,67 @@ class Loop implements TrainRun {
     );
   }
 
+  // Several steps in one call, over data that the device reads where it lies. Gives the sample where that ended: the last
+  // one, or the first where the device has no such calls.
+  async #bursts(start: number): Promise<number> {
+    const { dataset, resident, step, measures, upload, signal } = this.#options;
+    const { samplesPerEpoch } = this.#sampler;
+    const live = measures.live();
+    const pace = new Pace();
+    let sample = start;
+    while (resident !== undefined && sample < samplesPerEpoch && this.stopped === undefined) {
+      const size = Math.min(this.batchSize, samplesPerEpoch - sample);
+      const batch = Math.floor(sample / this.batchSize);
+      const due = batchesUntilDue(this.#callbacks, this);
+      const count = Math.max(1, Math.min(Math.floor((samplesPerEpoch - sample) / size), pace.steps, due));
+      const indices = this.#sampler.indices(this.#state.position.epoch, sample, count);
+      const rows = tensor(new HostArray("int32", [count, size], new Int32Array(indices.buffer)));
+      if (sample === start && step.many(this.#state, resident.data, rows) === undefined) break;
+      await notify(this.#callbacks, "onBatchBegin", batch, this);
+      const call = step.many(this.#state, resident.data, rows)!;
+      const { done, result } = await pace.step(call.run, call.runAsync, count);
+      const [state, outputs] = result;
+      const finite = outputs.finite.host().get(done - 1) !== 0;
+      const good = finite ? done : done - 1;
+      this.#measureSteps(resident.host, outputs, { indices, size, good });
+      sample += good * size;
+      this.step += good;
+      this.state = { ...state, position: { ...state.position, sample } };
+      release({ rows, outputs });
+      if (!finite) {
+        const bad = upload(await dataset.batch(indices.subarray(good * size, done * size)));
+        await this.#nonFinite(bad, batch + good);
+        release(bad);
+        break;
+      }
+      await notify(this.#callbacks, "onBatchEnd", batch + good - 1, live, this);
+      if (signal?.aborted === true) this.stop(INTERRUPTED);
+    }
+    return sample;
+  }
+
+  #measureSteps(
+    host: HostBatch,
+    { loss, parts, predictions }: StepOutputs,
+    { indices, size, good }: { readonly indices: Uint32Array; readonly size: number; readonly good: number },
+  ): void {
+    const losses = loss.host();
+    const [partLosses, outputs] = [parts.map((part) => part.host()), predictions.map((one) => one.host())];
+    for (let i = 0; i < good; i++) {
+      const rows = indices.subarray(i * size, (i + 1) * size);
+      this.batchLoss = losses.get(i);
+      this.#options.measures.update({
+        count: size,
+        loss: this.batchLoss,
+        parts: partLosses.map((part) => part.get(i)),
+        // Answers are read by metrics alone, and these need predictions.
+        y: outputs.length === 0 ? [] : host.y.map((array) => array.takeRows(rows)),
+        predictions: outputs.map((array) => sliceOf(array, i)),
+        weights: outputs.length === 0 ? undefined : host.weights?.map((array) => array.takeRows(rows)),
+      });
+    }
+  }
+
   async #batches(start: number): Promise<void> {
     const { dataset, upload, step, measures } = this.#options;
     const { samplesPerEpoch } = this.#sampler;
@@ -250,7 +279,7 @@ class Loop implements TrainRun {
       return { indices, host: dataset.batch(indices) };
     };
     let sample = start;
-    let next = sample < samplesPerEpoch ? load(sample) : undefined;
+    let next = sample < samplesPerEpoch && this.stopped === undefined ? load(sample) : undefined;
     while (next !== undefined && this.stopped === undefined) {
       const batch = Math.floor(sample / this.batchSize);
       const { indices } = next;
@@ -327,8 +356,15 @@ function readOnce(x: Tensor): number {
 }
 
 // Batches are many: their memory goes back now, not when the garbage collector finds it.
-function release(batch: StepBatch): void {
-  for (const x of flattenTensors({ ...batch }).tensors) x.dispose();
+function release(tree: object): void {
+  for (const x of flattenTensors({ ...tree }).tensors) x.dispose();
+}
+
+// Slice `i` along the first axis, sharing memory.
+function sliceOf(array: HostArray, i: number): HostArray {
+  const shape = array.shape.slice(1);
+  const size = array.size / array.shape[0]!;
+  return new HostArray(array.dtype, shape, array.data.subarray(i * size, (i + 1) * size) as HostArray["data"]);
 }
 
 /** The number of samples of a host batch. */

@@ -70,6 +70,7 @@ export function progressBar(options: ProgressOptions = {}): Callback {
       [began, drawn, target] = [now(), -Infinity, run.batchesPerEpoch];
       firstBatch = done = Math.floor(run.state.position.sample / run.batchSize);
     },
+    batchesUntilDue: () => Infinity, // redrawn by the clock
     onBatchEnd(batch, logs) {
       done = batch + 1;
       const time = now();

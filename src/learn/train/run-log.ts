@@ -83,6 +83,7 @@ export function runLog(folder: string, options: RunLogOptions = {}): Callback {
         `${JSON.stringify({ ...about, ...config }, undefined, 2)}\n`,
       );
     },
+    batchesUntilDue: (run) => (everySteps === 0 ? Infinity : everySteps - (run.step % everySteps)),
     onBatchEnd(_, logs, run) {
       if (everySteps === 0 || run.step % everySteps !== 0) return;
       write("step", {

@@ -1,6 +1,7 @@
 // The training step: forward, loss, backward, update, traced once and run as one plan. Evaluation and prediction likewise.
 import {
   checkpoint,
+  flattenTensors,
   isFinite,
   jit,
   logicalAnd,
@@ -10,6 +11,8 @@ import {
   type Jitted,
   type Tensor,
   type TensorTree,
+  type TurnCall,
+  type TurnResult,
 } from "../../engine/tensor/index.ts";
 import { Context, inference, regularization, type Module } from "../nn/index.ts";
 import { applyUpdates, type Optimizer, type TensorMap } from "../optim/index.ts";
@@ -37,11 +40,20 @@ export interface TrainStep {
   (state: TrainState, batch: StepBatch): readonly [TrainState, StepOutputs];
   /** Off the event loop where the device can. */
   run(state: TrainState, batch: StepBatch): Promise<readonly [TrainState, StepOutputs]>;
+  /**
+   * Steps in one call, without JavaScript in between: `data` are all samples on the device, each row of `indices`
+   * (int32[steps, batch]) picks a batch. A step that is not finite is the last. Outputs come stacked, one slice a step.
+   * Undefined where the device has no such calls.
+   */
+  many(state: TrainState, data: StepBatch, indices: Tensor): ManySteps | undefined;
   /** The compiled program and plan for such a batch. */
   lower(state: TrainState, batch: StepBatch): ReturnType<Jitted<readonly unknown[], unknown>["lower"]>;
   /** The arrays that program is run on. */
   inputs(state: TrainState, batch: StepBatch): ReturnType<Jitted<readonly unknown[], unknown>["inputs"]>;
 }
+
+/** Steps to be run once, on the caller's thread or off the event loop; they use the state up when they run. */
+export type ManySteps = TurnCall<readonly [TrainState, StepOutputs]>;
 
 export interface StepOptions {
   readonly objective: Objective;
@@ -72,24 +84,26 @@ type Fixed = { readonly frozen: TensorMap; readonly key: Tensor };
  */
 export function makeStep(module: Module<never, unknown>, options: StepOptions): TrainStep {
   const { objective, optimizer, predictions = true, guard = true, rematerialize = false } = options;
-  const compiled = jit(
-    (carried: Carried, fixed: Fixed, batch: StepBatch): readonly [Carried, StepOutputs] => {
-      const context = new Context({ training: true, key: random.foldIn(fixed.key, carried.step) });
-      const pass = (params: TensorMap): Forward =>
-        forward({ module, objective, context, values: { ...params, ...fixed.frozen, ...carried.states }, batch });
-      const [[loss, extra], gradients] = valueAndGrad(rematerialize ? checkpoint(pass) : pass)(carried.params);
-      // Known before the update, so that update and selection are one pass over the parameters.
-      const finite = allFinite(loss, gradients);
-      const { updates, state: optState } = optimizer.transformation.update(gradients, carried.optState, carried.params);
-      const next: Carried = {
-        step: carried.step.add(1),
-        params: applyUpdates(carried.params, updates),
-        states: extra.states,
-        optState: optState,
-      };
-      const outputs = { loss, parts: extra.parts, finite, predictions: predictions ? extra.predictions : [] };
-      return [guard ? (select(finite, next, carried) as Carried) : next, outputs];
-    },
+  const body = (carried: Carried, fixed: Fixed, batch: StepBatch): readonly [Carried, StepOutputs] => {
+    const context = new Context({ training: true, key: random.foldIn(fixed.key, carried.step) });
+    const pass = (params: TensorMap): Forward =>
+      forward({ module, objective, context, values: { ...params, ...fixed.frozen, ...carried.states }, batch });
+    const [[loss, extra], gradients] = valueAndGrad(rematerialize ? checkpoint(pass) : pass)(carried.params);
+    // Known before the update, so that update and selection are one pass over the parameters.
+    const finite = allFinite(loss, gradients);
+    const { updates, state: optState } = optimizer.transformation.update(gradients, carried.optState, carried.params);
+    const next: Carried = {
+      step: carried.step.add(1),
+      params: applyUpdates(carried.params, updates),
+      states: extra.states,
+      optState: optState,
+    };
+    const outputs = { loss, parts: extra.parts, finite, predictions: predictions ? extra.predictions : [] };
+    return [guard ? (select(finite, next, carried) as Carried) : next, outputs];
+  };
+  const compiled = jit(body, { donate: [0] });
+  const gathered = jit(
+    (carried: Carried, fixed: Fixed, data: StepBatch, indices: Tensor) => body(carried, fixed, rows(data, indices)),
     { donate: [0] },
   );
   const split = ({ step, params, states, optState, frozen, key }: TrainState): [Carried, Fixed] => [
@@ -109,10 +123,26 @@ export function makeStep(module: Module<never, unknown>, options: StepOptions): 
     module,
     optimizer,
     objective,
+    many: (state: TrainState, data: StepBatch, indices: Tensor): ManySteps | undefined => {
+      const goOn = ([, { finite }]: readonly [Carried, StepOutputs]): Tensor => finite;
+      const turns = gathered.turns({ count: indices.shape[0]!, slices: [3], goOn }, ...split(state), data, indices);
+      if (turns === undefined) return undefined;
+      const merged = ({ done, result }: TurnResult<readonly [Carried, StepOutputs]>) => ({
+        done,
+        result: merge(state, result),
+      });
+      return { run: () => merged(turns.run()), runAsync: async () => merged(await turns.runAsync()) };
+    },
     run: async (state: TrainState, batch: StepBatch) => merge(state, await compiled.run(...split(state), batch)),
     lower: (state: TrainState, batch: StepBatch) => compiled.lower(...split(state), batch),
     inputs: (state: TrainState, batch: StepBatch) => compiled.inputs(...split(state), batch),
   });
+}
+
+// The samples with these numbers, gathered on the device.
+function rows(data: StepBatch, indices: Tensor): StepBatch {
+  const flat = flattenTensors({ ...data }, "data");
+  return flat.rebuild(flat.tensors.map((x) => x.take(indices))) as StepBatch;
 }
 
 type Extra = { readonly states: TensorMap; readonly parts: readonly Tensor[]; readonly predictions: readonly Tensor[] };

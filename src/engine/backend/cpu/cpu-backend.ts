@@ -1,7 +1,7 @@
 // The backend over a driver: memory by size classes, conversion of host arrays, lowering by table, plans as streams.
 import { ArgumentError, BackendError, formatType, HostArray, IndexError, type TensorType } from "../../core/index.ts";
 import { bufferBytes, elementBytes, encodePlan, forEachCall, type Plan } from "../../plan/index.ts";
-import type { Backend, LoadedPlan, LowerContext, Lowered, Memory } from "../backend.ts";
+import type { Backend, LoadedPlan, LowerContext, Lowered, Memory, Turns } from "../backend.ts";
 import { writeArray } from "./convert.ts";
 import type { Block, Driver, DriverPlan, Failure } from "./driver.ts";
 import { fusible, loweringTable, type LowerTarget } from "./kernels/index.ts";
@@ -14,6 +14,7 @@ const POISON = 0xff;
 
 class CpuMemory implements Memory {
   readonly bytes: number;
+  /** Of the block: 0 where it belongs to somebody else. */
   readonly size: number;
   block: Block | undefined;
   constructor(bytes: number, size: number, block: Block) {
@@ -106,6 +107,7 @@ export class CpuBackend implements Backend {
     const { block, size } = own;
     if (block === undefined) return;
     own.block = undefined;
+    if (size === 0) return;
     if (this.#pooled + size > MAX_POOLED) {
       this.#driver.free(block);
       return;
@@ -114,6 +116,12 @@ export class CpuBackend implements Backend {
     if (list === undefined) this.#pool.set(size, [block]);
     else list.push(block);
     this.#pooled += size;
+  }
+
+  borrow(type: TensorType, array: HostArray): Memory | undefined {
+    const { addressOf } = this.#driver;
+    if (addressOf === undefined || array.dtype !== type.dtype) return undefined;
+    return new CpuMemory(array.byteLength, 0, { address: addressOf(array.data), owner: array.data });
   }
 
   #freePool(): void {
@@ -141,7 +149,10 @@ export class CpuBackend implements Backend {
       slots: plan.slots,
       poison: this.#poison,
     });
-    return new LoadedCpuPlan(plan, loaded, (memory) => this.#address(memory));
+    const address = (memory: Memory): number => this.#address(memory);
+    return loaded.repeat === undefined
+      ? new LoadedCpuPlan(plan, loaded, address)
+      : new RepeatingCpuPlan(plan, loaded, address);
   }
 
   #address(memory: Memory): number {
@@ -153,45 +164,45 @@ export class CpuBackend implements Backend {
 
 class LoadedCpuPlan implements LoadedPlan {
   readonly #plan: Plan;
-  readonly #loaded: DriverPlan;
+  protected readonly loaded: DriverPlan;
   readonly #address: (memory: Memory) => number;
   readonly #slots: Float64Array;
 
   constructor(plan: Plan, loaded: DriverPlan, address: (memory: Memory) => number) {
     this.#plan = plan;
-    this.#loaded = loaded;
+    this.loaded = loaded;
     this.#address = address;
     this.#slots = new Float64Array(plan.slots);
   }
 
   run(slots: readonly Memory[]): void {
-    this.#check(this.#loaded.run(this.#addresses(slots)));
+    this.check(this.loaded.run(this.addresses(slots)));
   }
 
   profile(slots: readonly Memory[]): Float64Array {
     let calls = 0;
     forEachCall(this.#plan.steps, () => void calls++);
     const seconds = new Float64Array(calls);
-    this.#check(this.#loaded.run(this.#addresses(slots), seconds));
+    this.check(this.loaded.run(this.addresses(slots), seconds));
     return seconds;
   }
 
   async runAsync(slots: readonly Memory[]): Promise<void> {
-    this.#check(await this.#loaded.runAsync(this.#addresses(slots)));
+    this.check(await this.loaded.runAsync(this.addresses(slots)));
   }
 
   dispose(): void {
-    this.#loaded.unload();
+    this.loaded.unload();
   }
 
-  #addresses(slots: readonly Memory[]): Float64Array {
+  protected addresses(slots: readonly Memory[]): Float64Array {
     if (slots.length < this.#slots.length)
       throw new BackendError("run", `the plan has ${this.#slots.length} slots: received ${slots.length}`);
     for (let i = 0; i < this.#slots.length; i++) this.#slots[i] = this.#address(slots[i]!);
     return this.#slots;
   }
 
-  #check(failure: Failure | undefined): void {
+  protected check(failure: Failure | undefined): void {
     if (failure === undefined) return;
     const [call, value, limit] = failure;
     const ops: string[] = [];
@@ -200,6 +211,26 @@ class LoadedCpuPlan implements LoadedPlan {
       hint: `indices count from 0; it was call ${call} of the plan`,
     });
   }
+}
+
+class RepeatingCpuPlan extends LoadedCpuPlan {
+  repeat(slots: readonly Memory[], turns: Turns): number {
+    return this.#counted(this.loaded.repeat!(this.addresses(slots), encodeTurns(turns)));
+  }
+
+  async repeatAsync(slots: readonly Memory[], turns: Turns): Promise<number> {
+    return this.#counted(await this.loaded.repeatAsync!(this.addresses(slots), encodeTurns(turns)));
+  }
+
+  #counted(result: Failure | number): number {
+    if (typeof result === "number") return result;
+    this.check(result);
+    return 0;
+  }
+}
+
+function encodeTurns({ count, last, from, advance }: Turns): Float64Array {
+  return Float64Array.of(count, last, ...from, ...advance);
 }
 
 /** Quarter steps between powers of two: at most a fifth is wasted, and freed blocks fit again. */

@@ -15,6 +15,9 @@ export interface DriverPlan {
   /** `slots`: addresses of the external slots. The time of each kernel call is added to `seconds`, if given. */
   run(slots: Float64Array, seconds?: Float64Array): Failure | undefined;
   runAsync(slots: Float64Array): Promise<Failure | undefined>;
+  /** `turns`: count, last, from…, advance… as in `Turns`. */
+  repeat?(slots: Float64Array, turns: Float64Array): Failure | number;
+  repeatAsync?(slots: Float64Array, turns: Float64Array): Promise<Failure | number>;
   unload(): void;
 }
 
@@ -31,6 +34,8 @@ export interface Driver {
   describe(): string;
   /** Memory of at least so many bytes, 64-byte aligned; `undefined` where there is none. */
   alloc(bytes: number): Block | undefined;
+  /** Where the memory of a typed array lies; absent where plans cannot reach it. */
+  addressOf?(array: TypedArray): number;
   /** Gives a block without an owner back. */
   free(block: Block): void;
   fill(address: number, bytes: number, byte: number): void;

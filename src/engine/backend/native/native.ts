@@ -10,7 +10,7 @@ interface Addon {
   readonly kernels: readonly string[];
   readonly loopOps: readonly string[];
   readonly compiler: string;
-  address(memory: Uint8Array): number;
+  address(memory: TypedArray): number;
   fill(address: number, bytes: number, byte: number): void;
   write(address: number, from: TypedArray): void;
   read(address: number, into: TypedArray): void;
@@ -18,6 +18,8 @@ interface Addon {
   unload(plan: object): void;
   run(plan: object, slots: Float64Array, seconds?: Float64Array): Failure | undefined;
   runAsync(plan: object, slots: Float64Array): Promise<Failure | undefined>;
+  runAsync(plan: object, slots: Float64Array, turns: Float64Array): Promise<Failure | number>;
+  repeat(plan: object, slots: Float64Array, turns: Float64Array): Failure | number;
   setVariant(name: string): string | undefined;
   setThreads(threads: number): number;
 }
@@ -75,6 +77,7 @@ export function loadNative(options: NativeOptions = {}): Driver {
     collects: true,
     alloc: (bytes) => allocate(addon, bytes),
     free: () => {}, // the garbage collector finds it
+    addressOf: (array) => addon.address(array),
     fill: (address, bytes, byte) => addon.fill(address, bytes, byte),
     write: (address, array) => addon.write(address, array),
     read: (address, into) => addon.read(address, into),
@@ -83,6 +86,8 @@ export function loadNative(options: NativeOptions = {}): Driver {
       return {
         run: (addresses, seconds) => addon.run(plan, addresses, seconds),
         runAsync: (addresses) => addon.runAsync(plan, addresses),
+        repeat: (addresses, turns) => addon.repeat(plan, addresses, turns),
+        repeatAsync: (addresses, turns) => addon.runAsync(plan, addresses, turns),
         unload: () => addon.unload(plan),
       };
     },

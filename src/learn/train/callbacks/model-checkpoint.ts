@@ -62,6 +62,7 @@ export function modelCheckpoint(folder: string, options: ModelCheckpointOptions 
       resumed = false;
       saved = run.step;
     },
+    batchesUntilDue: (run) => (everySteps === 0 ? Infinity : everySteps - (run.step % everySteps)),
     async onBatchEnd(batch, _, run) {
       // The last batch of an epoch is followed by the save of the epoch, if there is one.
       if (batch + 1 === run.batchesPerEpoch && everyEpochs > 0 && (run.epoch + 1) % everyEpochs === 0 && !saveBestOnly)

@@ -40,6 +40,7 @@ export function tensorBoard(
     onTrainBegin() {
       writers = { train: new EventWriter(join(folder, "train")), validation: undefined };
     },
+    batchesUntilDue: (run) => (every > 0 ? every - (run.step % every) : Infinity),
     onBatchEnd(_, logs, run) {
       if (every > 0 && run.step % every === 0) write("batch", { ...logs }, run.step);
     },

@@ -5,7 +5,8 @@ import type { Dataset, JsonValue } from "../../../data/index.ts";
 import { Layer } from "../../nn/index.ts";
 import type { TensorMap } from "../../optim/index.ts";
 import type { History, Logs } from "../callback.ts";
-import { train, type HostBatch } from "../loop.ts";
+import { train } from "../loop.ts";
+import type { HostBatch } from "../train-options.ts";
 import { createState, resplit, valuesOf, type TrainState } from "../state.ts";
 import { makeEvaluate, makePredict, makeStep, type EvaluateStep, type PredictStep, type TrainStep } from "../step.ts";
 import { compileFor, labelsOf, type Compiled, type CompileOptions } from "./compiled.ts";
@@ -16,6 +17,7 @@ import {
   datasetOf,
   inputArrays,
   isDataset,
+  residentOf,
   splitEnd,
   uploader,
   type Port,
@@ -101,6 +103,7 @@ export abstract class BaseModel<I extends ModelInput = ModelInput, O extends Mod
         state: this.#state!,
         dataset: data,
         upload: uploader(ports),
+        resident: residentOf(data, ports),
         measures,
         epochs,
         initialEpoch,

@@ -8,6 +8,7 @@ import {
   type HostArray,
   type Shape,
 } from "../../../engine/core/index.ts";
+import { borrow } from "../../../engine/tensor/index.ts";
 
 /** Refuses arrays without samples or with different numbers of them. */
 export function checkCounts(what: string, arrays: readonly (readonly [name: string, array: HostArray])[]): number {
@@ -45,9 +46,18 @@ export function checkSamples(
   );
 }
 
+// A sum is finite where all its terms are: the device is asked first where it reads the array as it is. Where the sum is
+// not finite, a term may be bad or the sum may have overflowed.
+function sumIsFinite(array: HostArray): boolean {
+  if (array.size < WORTH_A_PROGRAM || array.dtype !== "float32") return false;
+  const borrowed = borrow(array, "float32");
+  return borrowed !== undefined && Number.isFinite(borrowed.sum().item());
+}
+const WORTH_A_PROGRAM = 2 ** 20;
+
 /** Refuses NaN and infinities, naming the first. */
 export function checkFinite(what: string, name: string, array: HostArray): void {
-  if (!isFloat(array.dtype)) return;
+  if (!isFloat(array.dtype) || sumIsFinite(array)) return;
   const direct = array.dtype === "float32" || array.dtype === "float64" ? (array.data as Float32Array) : undefined;
   for (let i = 0; i < array.size; i++) {
     const value = direct === undefined ? array.get(i) : direct[i]!;

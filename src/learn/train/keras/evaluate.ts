@@ -4,7 +4,7 @@ import { flattenTensors, tensor } from "../../../engine/tensor/index.ts";
 import { sampler, type Dataset } from "../../../data/index.ts";
 import type { TensorMap } from "../../optim/index.ts";
 import type { Logs } from "../callback.ts";
-import type { HostBatch } from "../loop.ts";
+import type { HostBatch } from "../train-options.ts";
 import type { Measures } from "../measures.ts";
 import { Pace } from "../pace.ts";
 import type { EvaluateStep, PredictStep } from "../step.ts";

@@ -8,8 +8,8 @@ import {
   type Shape,
 } from "../../../engine/core/index.ts";
 import { arrayDataset, isHostArray, subset, type ArrayDataset, type Dataset } from "../../../data/index.ts";
-import { tensor, type Tensor } from "../../../engine/tensor/index.ts";
-import type { HostBatch } from "../loop.ts";
+import { borrow, tensor, type Tensor } from "../../../engine/tensor/index.ts";
+import type { HostBatch, Resident } from "../train-options.ts";
 import type { StepBatch } from "../objective.ts";
 import { alignAnswers, checkCounts, checkFinite, checkLabels, checkSamples, checkWeights } from "./checks.ts";
 import { arraysFor, toArray, type ArrayInput, type ArraysInput } from "./inputs.ts";
@@ -150,6 +150,24 @@ export function uploader(ports: Ports): (batch: HostBatch) => StepBatch {
     y: y.map((array, o) => put(array, ports.outputs[o]!.sparse ? "int32" : "float32")),
     ...(weights === undefined ? {} : { weights: weights.map((array) => put(array, "float32")) }),
   });
+}
+
+/** All samples where the device reads them as they are; undefined where a dtype must be converted, or they are not arrays. */
+export function residentOf(dataset: Dataset<HostBatch>, ports: Ports): Resident | undefined {
+  if (!("arrays" in dataset)) return undefined;
+  const host = (dataset as ArrayDataset<HostBatch>).arrays;
+  let whole = true;
+  const take = (array: HostArray, dtype: DType): Tensor | undefined => {
+    const found = borrow(array, dtype);
+    whole &&= found !== undefined;
+    return found;
+  };
+  const x = isHostArray(host.x)
+    ? take(host.x, ports.inputs[0]!.dtype)
+    : (host.x as readonly HostArray[]).map((array, i) => take(array, ports.inputs[i]!.dtype));
+  const y = host.y.map((array, o) => take(array, ports.outputs[o]!.sparse ? "int32" : "float32"));
+  const weights = host.weights?.map((array) => take(array, "float32"));
+  return whole ? { data: { x, y, ...(weights === undefined ? {} : { weights }) } as StepBatch, host } : undefined;
 }
 
 function weightsOf(
