@@ -216,7 +216,8 @@ class Loop implements TrainRun {
     const live = measures.live();
     const pace = new Pace();
     let sample = start;
-    while (resident !== undefined && sample < samplesPerEpoch && this.stopped === undefined) {
+    if (resident === undefined) return start;
+    while (sample < samplesPerEpoch && this.stopped === undefined) {
       const size = Math.min(this.batchSize, samplesPerEpoch - sample);
       const batch = Math.floor(sample / this.batchSize);
       const due = batchesUntilDue(this.#callbacks, this);
@@ -364,7 +365,7 @@ function release(tree: object): void {
 function sliceOf(array: HostArray, i: number): HostArray {
   const shape = array.shape.slice(1);
   const size = array.size / array.shape[0]!;
-  return new HostArray(array.dtype, shape, array.data.subarray(i * size, (i + 1) * size) as HostArray["data"]);
+  return new HostArray(array.dtype, shape, array.data.subarray(i * size, (i + 1) * size));
 }
 
 /** The number of samples of a host batch. */
