@@ -3,6 +3,7 @@
 #include "depthwise.hpp"
 #include "gemm.hpp"
 #include "kernels.hpp"
+#include "winograd.hpp"
 
 namespace chainrule {
 namespace VARIANT {
@@ -218,6 +219,12 @@ void conv(const Call& c) {
   if (groups > 1 && groups == g.c) return depthwise(side, x, w, c.at<float>(2), f);
   if (groups == 1 && g.c <= 4 && g.taps() > 1) return convPatches(g, x, w, c.at<float>(2), f);
   Index depth = g.c / groups, columns = f / groups;
+  if (tiled(g, depth, columns)) {
+    Tiles tiles(g, true, g.c, depth);
+    for (Index k = 0; k < groups; k++)
+      slideTiles<false>(tiles, x + k * depth, w + k * columns, f, c.at<float>(2) + k * columns, f, columns);
+    return;
+  }
   for (Index k = 0; k < groups; k++)
     slide(side, x + k * depth, g.c, g.h * g.w, c.at<float>(2) + k * columns, f, depth, columns,
           [&](Index tap) { return Matrix{w + tap * depth * f + k * columns, 1, f}; });
@@ -234,6 +241,12 @@ void convInput(const Call& c) {
     return gatherTaps(g, ct, w, c.at<float>(2), f);
   side.order = phaseOrder(g);
   Index depth = f / groups, columns = g.c / groups;
+  if (tiled(g, depth, columns)) {
+    Tiles tiles(g, false, f, depth);
+    for (Index k = 0; k < groups; k++)
+      slideTiles<true>(tiles, ct + k * depth, w + k * depth, f, c.at<float>(2) + k * columns, g.c, columns);
+    return;
+  }
   for (Index k = 0; k < groups; k++)
     slide(side, ct + k * depth, f, g.oh * g.ow, c.at<float>(2) + k * columns, g.c, depth, columns,
           [&](Index tap) { return Matrix{w + tap * columns * f + k * depth, f, 1}; });

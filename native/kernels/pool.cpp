@@ -8,30 +8,43 @@ namespace VARIANT {
 
 namespace {
 
-// The first maximum of a window for W channels: its value, and the cell it is in.
-ALWAYS_INLINE F firstMaximum(const Windows& g, const float* image, Index i, Index j, Index count, I& place) {
-  F best = {};
-  place = splatI(-1);
-  for (Index p = 0; p < g.kh; p++) {
-    for (Index q = 0; q < g.kw; q++) {
-      Index cell = g.cell(i, j, p, q);
-      if (cell < 0) continue;
-      F v = loadUpTo(image + cell * g.c, count);
-      I wins = (place < 0) | (v > best) | ((v != v) & (best == best));
-      best = select(wins, v, best);
-      place = select(wins, splatI(static_cast<int32_t>(cell)), place);
-    }
+// The cells a window sees: pooling has no dilation, so they are a rectangle.
+struct Seen {
+  Index top, bottom, left, right, width;
+
+  Seen(const Windows& g, Index i, Index j) : width(g.w) {
+    Index y = i * g.sh - g.top, x = j * g.sw - g.left;
+    top = most(0, y), bottom = least(g.h, y + g.kh), left = most(0, x), right = least(g.w, x + g.kw);
   }
+  Index count() const { return most(0, bottom - top) * most(0, right - left); }
+  /// Calls fn(cell) for each, in order.
+  template <class Fn>
+  ALWAYS_INLINE void each(Fn fn) const {
+    for (Index y = top; y < bottom; y++)
+      for (Index x = left; x < right; x++) fn(y * width + x);
+  }
+};
+
+// The first maximum of a window for W channels: its value, and the cell it is in.
+ALWAYS_INLINE F firstMaximum(const Seen& seen, const float* image, Index channels, Index count, I& place) {
+  F best = {};
+  I found = splatI(-1);
+  seen.each([&](Index cell) {
+    F v = loadUpTo(image + cell * channels, count);
+    I wins = (found < 0) | (v > best) | ((v != v) & (best == best));
+    best = select(wins, v, best);
+    found = select(wins, splatI(static_cast<int32_t>(cell)), found);
+  });
+  place = found;
   return best;
 }
 
-// Runs fn(image number, window row, window column, first channel) for all vectors of the pooled result.
+// Runs fn(image number, window row, window column, cells seen) for all windows.
 template <class Fn>
 void overWindows(const Windows& g, Fn fn) {
   Index rows = g.n * g.oh;
   parallelFor(rows, rows * g.ow * g.c * g.taps() / 2, [&](Index row) {
-    for (Index j = 0; j < g.ow; j++)
-      for (Index c = 0; c < g.c; c += W) fn(row / g.oh, row % g.oh, j, c);
+    for (Index j = 0; j < g.ow; j++) fn(row / g.oh, row % g.oh, j, Seen(g, row % g.oh, j));
   });
 }
 
@@ -40,10 +53,7 @@ Index pooled(const Windows& g, Index n, Index i, Index j) { return ((n * g.oh + 
 
 // Cells a window sees, or all of its taps.
 float shareOf(const Windows& g, bool countPadding, Index i, Index j) {
-  Index count = 0;
-  for (Index p = 0; p < g.kh; p++)
-    for (Index q = 0; q < g.kw; q++) count += countPadding || g.cell(i, j, p, q) >= 0;
-  return 1.0f / static_cast<float>(count);
+  return 1.0f / static_cast<float>(countPadding ? g.taps() : Seen(g, i, j).count());
 }
 
 }  // namespace
@@ -51,42 +61,82 @@ float shareOf(const Windows& g, bool countPadding, Index i, Index j) {
 // Equals maxPool of src/engine/ops/pool.ts. params: windows (windows.hpp). Operands: x, y.
 void maxPool(const Call& c) {
   Windows g(c.params);
-  overWindows(g, [&](Index n, Index i, Index j, Index channel) {
-    I place;
-    Index count = g.c - channel;
-    F best = firstMaximum(g, c.at<float>(0) + image(g, n) + channel, i, j, count, place);
-    storeUpTo(c.at<float>(1) + pooled(g, n, i, j) + channel, best, count);
+  overWindows(g, [&](Index n, Index i, Index j, const Seen& seen) {
+    const float* x = c.at<float>(0) + image(g, n);
+    float* y = c.at<float>(1) + pooled(g, n, i, j);
+    eachVector(g.c, [&](Index channel, Index count) {
+      I place;
+      storeUpTo(y + channel, firstMaximum(seen, x + channel, g.c, count, place), count);
+    });
   });
 }
 
 // Equals maxPoolGather of src/engine/ops/pool.ts. params: windows. Operands: x, v, y.
 void maxPoolGather(const Call& c) {
   Windows g(c.params);
-  overWindows(g, [&](Index n, Index i, Index j, Index channel) {
-    I place;
-    Index count = least(W, g.c - channel);
-    firstMaximum(g, c.at<float>(0) + image(g, n) + channel, i, j, count, place);
-    const float* v = c.at<float>(1) + image(g, n) + channel;
-    float* y = c.at<float>(2) + pooled(g, n, i, j) + channel;
-    for (Index k = 0; k < count; k++) y[k] = v[place[k] * g.c + k];
+  overWindows(g, [&](Index n, Index i, Index j, const Seen& seen) {
+    const float *x = c.at<float>(0) + image(g, n), *v = c.at<float>(1) + image(g, n);
+    float* y = c.at<float>(2) + pooled(g, n, i, j);
+    eachVector(g.c, [&](Index channel, Index count) {
+      I place;
+      firstMaximum(seen, x + channel, g.c, count, place);
+      for (Index k = 0; k < count; k++) y[channel + k] = v[place[k] * g.c + channel + k];
+    });
   });
 }
 
 // Equals maxPoolScatter of src/engine/ops/pool.ts. params: windows. Operands: x, ct, y.
-// A chunk owns some channels of one image: windows that overlap add in order.
 void maxPoolScatter(const Call& c) {
   Windows g(c.params);
-  Index strips = divideUp(g.c, W);
-  parallelFor(g.n * strips, g.n * g.oh * g.ow * g.c * g.taps() / 2, [&](Index task) {
-    Index n = task / strips, channel = task % strips * W, count = least(W, g.c - channel);
-    float* y = c.at<float>(2) + image(g, n) + channel;
-    for (Index cell = 0; cell < g.h * g.w; cell++) storeUpTo(y + cell * g.c, F{}, count);
+  // Windows side by side: each row of them owns the rows of cells down to the next one's, writes each of its cells
+  // once, and clears those between the windows.
+  if (g.sh >= g.kh && g.sw >= g.kw) {
+    bool covered = g.sh == g.kh && g.sw == g.kw;
+    Index line = g.w * g.c, right = most(0, g.ow * g.sw - g.left);  // the first column behind the windows
+    parallelFor(g.n * g.oh, g.n * g.oh * g.ow * g.c * g.taps(), [&](Index row) {
+      Index n = row / g.oh, i = row % g.oh, top = i * g.sh - g.top;
+      const float* x = c.at<float>(0) + image(g, n);
+      float* y = c.at<float>(2) + image(g, n);
+      Index end = i == g.oh - 1 ? g.h : least(g.h, top + g.sh);
+      for (Index r = i == 0 ? 0 : most(0, top); r < end; r++) {
+        Index from = covered && r < top + g.kh ? right : 0;
+        if (from < g.w) zeroBytes(y + r * line + from * g.c, (g.w - from) * g.c * 4);
+      }
+      for (Index j = 0; j < g.ow; j++) {
+        Seen seen(g, i, j);
+        const float* ct = c.at<float>(1) + pooled(g, n, i, j);
+        eachVector(g.c, [&](Index channel, Index count) {
+          I place;
+          firstMaximum(seen, x + channel, g.c, count, place);
+          F v = loadUpTo(ct + channel, count);
+          seen.each([&](Index cell) {
+            storeUpTo(y + cell * g.c + channel, select(place == static_cast<int32_t>(cell), v, F{}), count);
+          });
+        });
+      }
+    });
+    return;
+  }
+  // Windows that overlap add in order: a chunk owns some channels of one image.
+  Index wide = g.n >= 16 ? divideUp(g.c, W) * W : W, strips = divideUp(g.c, most(1, wide));
+  parallelFor(g.n * strips, g.n * g.oh * g.ow * g.c * g.taps(), [&](Index task) {
+    Index n = task / strips, first = task % strips * wide, width = least(g.c - first, wide);
+    const float *x = c.at<float>(0) + image(g, n) + first, *v = c.at<float>(1) + first;
+    float* y = c.at<float>(2) + image(g, n) + first;
+    for (Index cell = 0; cell < g.h * g.w; cell++) zeroBytes(y + cell * g.c, width * 4);
     for (Index i = 0; i < g.oh; i++) {
       for (Index j = 0; j < g.ow; j++) {
-        I place;
-        firstMaximum(g, c.at<float>(0) + image(g, n) + channel, i, j, count, place);
-        const float* ct = c.at<float>(1) + pooled(g, n, i, j) + channel;
-        for (Index k = 0; k < count; k++) y[place[k] * g.c + k] += ct[k];
+        Seen seen(g, i, j);
+        const float* ct = v + pooled(g, n, i, j);
+        eachVector(width, [&](Index channel, Index count) {
+          I place;
+          firstMaximum(seen, x + channel, g.c, count, place);
+          F add = loadUpTo(ct + channel, count);
+          seen.each([&](Index cell) {
+            float* at = y + cell * g.c + channel;
+            storeUpTo(at, loadUpTo(at, count) + select(place == static_cast<int32_t>(cell), add, F{}), count);
+          });
+        });
       }
     }
   });
@@ -96,17 +146,14 @@ void maxPoolScatter(const Call& c) {
 void avgPool(const Call& c) {
   Windows g(c.params);
   bool countPadding = c.params[Windows::WORDS] != 0;
-  overWindows(g, [&](Index n, Index i, Index j, Index channel) {
-    const float* x = c.at<float>(0) + image(g, n) + channel;
-    Index count = g.c - channel;
-    F sum = {};
-    for (Index p = 0; p < g.kh; p++) {
-      for (Index q = 0; q < g.kw; q++) {
-        Index cell = g.cell(i, j, p, q);
-        if (cell >= 0) sum += loadUpTo(x + cell * g.c, count);
-      }
-    }
-    storeUpTo(c.at<float>(1) + pooled(g, n, i, j) + channel, sum * shareOf(g, countPadding, i, j), count);
+  overWindows(g, [&](Index n, Index i, Index j, const Seen& seen) {
+    const float* x = c.at<float>(0) + image(g, n);
+    float *y = c.at<float>(1) + pooled(g, n, i, j), share = shareOf(g, countPadding, i, j);
+    eachVector(g.c, [&](Index channel, Index count) {
+      F sum = {};
+      seen.each([&](Index cell) { sum += loadUpTo(x + cell * g.c + channel, count); });
+      storeUpTo(y + channel, sum * share, count);
+    });
   });
 }
 

@@ -1,0 +1,224 @@
+// Convolution with 3 × 3 windows and steps of one by minimal filtering F(2 × 2, 3 × 3): sixteen products where the windows
+// themselves take 36. Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks" (2015); why: docs/decisions/0018.
+#pragma once
+#include "gemm.hpp"
+#include "rows.hpp"
+#include "windows.hpp"
+
+namespace chainrule {
+namespace VARIANT {
+
+constexpr Index POINTS = 16;  // products of a tile for each pair of channels
+
+/// Images seen through tiles of 4 × 4 cells, one for each 2 × 2 results. Channels [0, depth) of `step` floats a cell.
+struct Tiles {
+  Index n, h, w, step, depth;  // what is read
+  Index oh, ow;                // the results
+  Index top, left;             // padding before
+  Index rows, columns;         // tiles of an image
+
+  Tiles(const Windows& g, bool forward, Index step, Index depth)
+      : n(g.n), h(forward ? g.h : g.oh), w(forward ? g.w : g.ow), step(step), depth(depth), oh(forward ? g.oh : g.h),
+        ow(forward ? g.ow : g.w), top(forward ? g.top : 2 - g.top), left(forward ? g.left : 2 - g.left),
+        rows(divideUp(oh, 2)), columns(divideUp(ow, 2)) {}
+  Index count() const { return n * rows * columns; }
+};
+
+/// Whether windows are of the kind that tiles serve, with channels enough to pay for the transforms.
+inline bool tiled(const Windows& g, Index channels, Index filters) {
+  bool plain = g.kh == 3 && g.kw == 3 && g.sh == 1 && g.sw == 1 && g.dh == 1 && g.dw == 1;
+  return plain && channels >= 16 && filters >= 16;
+}
+
+// Calls fn(image, row of tiles, column of tiles, number) for tiles [first, first + count).
+template <class Fn>
+ALWAYS_INLINE void eachTile(const Tiles& t, Index first, Index count, Fn fn) {
+  Index j = first % t.columns, i = first / t.columns % t.rows, n = first / (t.columns * t.rows);
+  for (Index k = 0; k < count; k++) {
+    fn(n, i, j, k);
+    if (++j < t.columns) continue;
+    j = 0;
+    if (++i < t.rows) continue;
+    i = 0;
+    n++;
+  }
+}
+
+// Bᵀ d B: to[point · step] from the sixteen cells of a tile.
+template <class Cell>
+ALWAYS_INLINE void seeTile(Cell cell, float* to, Index step) {
+  F t[4][4];
+#pragma GCC unroll 4
+  for (int q = 0; q < 4; q++) {
+    F d0 = cell(0, q), d1 = cell(1, q), d2 = cell(2, q), d3 = cell(3, q);
+    t[0][q] = d0 - d2, t[1][q] = d1 + d2, t[2][q] = d2 - d1, t[3][q] = d3 - d1;
+  }
+#pragma GCC unroll 4
+  for (int p = 0; p < 4; p++, to += 4 * step) {
+    store(to, t[p][0] - t[p][2]);
+    store(to + step, t[p][1] + t[p][2]);
+    store(to + 2 * step, t[p][2] - t[p][1]);
+    store(to + 3 * step, t[p][3] - t[p][1]);
+  }
+}
+
+// The transformed cells of tiles [first, first + count): place(number, channel) says where a vector of channels goes.
+template <class Place>
+ALWAYS_INLINE void seeTiles(const Tiles& t, const float* x, Index first, Index count, Index step, Place place) {
+  eachTile(t, first, count, [&](Index n, Index i, Index j, Index number) {
+    Index y0 = 2 * i - t.top, x0 = 2 * j - t.left;
+    const float* corner = x + ((n * t.h + y0) * t.w + x0) * t.step;
+    Index line = t.w * t.step;
+    bool inside = y0 >= 0 && x0 >= 0 && y0 + 4 <= t.h && x0 + 4 <= t.w;
+    for (Index c = 0; c < t.depth; c += W) {
+      Index channels = t.depth - c;
+      if (inside && channels >= W) {
+        seeTile([&](Index p, Index q) { return loadF(corner + p * line + q * t.step + c); }, place(number, c), step);
+      } else {
+        auto cell = [&](Index p, Index q) {
+          bool there = y0 + p >= 0 && y0 + p < t.h && x0 + q >= 0 && x0 + q < t.w;
+          return there ? loadUpTo(corner + p * line + q * t.step + c, channels) : F{};
+        };
+        seeTile(cell, place(number, c), step);
+      }
+    }
+  });
+}
+
+// G g Gᵀ: value(point) of the sixteen from the nine taps.
+template <class Tap, class Point>
+ALWAYS_INLINE void seeFilter(Tap tap, Point point) {
+  F t[4][3];
+#pragma GCC unroll 3
+  for (int q = 0; q < 3; q++) {
+    F g0 = tap(0, q), g1 = tap(1, q), g2 = tap(2, q), sum = (g0 + g2) * 0.5f, half = g1 * 0.5f;
+    t[0][q] = g0, t[1][q] = sum + half, t[2][q] = sum - half, t[3][q] = g2;
+  }
+#pragma GCC unroll 4
+  for (int p = 0; p < 4; p++) {
+    F sum = (t[p][0] + t[p][2]) * 0.5f, half = t[p][1] * 0.5f;
+    point(4 * p, t[p][0]);
+    point(4 * p + 1, sum + half);
+    point(4 * p + 2, sum - half);
+    point(4 * p + 3, t[p][2]);
+  }
+}
+
+// Panels of the transformed filters: [strip of columns][point][depth][width]. Of the adjoint, depth is the filters, columns
+// are the channels and taps run backwards.
+template <bool ADJOINT>
+void packFilters(const float* w, Index row, Index depth, Index columns, float* panels) {
+  Index strips = divideUp(columns, NR), slices = divideUp(depth, W);
+  parallelFor(strips * slices, depth * columns * 4, [&](Index task) {
+    Index strip = task / slices, k0 = task % slices * W, wide = least(NR, columns - strip * NR);
+    Index width = wide > W ? NR : W, ks = least(W, depth - k0);
+    float* to = panels + strip * POINTS * depth * NR;
+    for (Index v = 0; v < width; v += W) {
+      Index column = strip * NR + v, count = most(0, columns - column);
+      if (!ADJOINT) {
+        for (Index k = k0; k < k0 + ks; k++)
+          seeFilter([&](Index p, Index q) { return loadUpTo(w + ((p * 3 + q) * depth + k) * row + column, count); },
+                    [&](Index point, F value) { store(to + (point * depth + k) * width + v, value); });
+      } else {
+        F blocks[POINTS][W] = {};
+        for (Index c = 0; c < least(W, count); c++)
+          seeFilter(
+              [&](Index p, Index q) { return loadUpTo(w + ((8 - p * 3 - q) * columns + column + c) * row + k0, ks); },
+              [&](Index point, F value) { blocks[point][c] = value; });
+        for (Index point = 0; point < POINTS; point++) {
+          transposeFrom<1>(blocks[point]);
+          for (Index k = 0; k < ks; k++) store(to + (point * depth + k0 + k) * width + v, blocks[point][k]);
+        }
+      }
+    }
+  });
+}
+
+// C = A · B of MR rows; a holds W steps of depth of all rows, then the next W.
+template <int VECTORS>
+void pointTile(Index depth, const float* a, const float* b, float* c) {
+  F sum[MR][VECTORS] = {};
+  for (; depth > 0; depth -= W, a += MR * W) {
+    Index steps = least(W, depth);
+    for (Index p = 0; p < steps; p++, b += VECTORS * W) {
+      F right[VECTORS];
+#pragma GCC unroll 2
+      for (int v = 0; v < VECTORS; v++) right[v] = loadF(b + v * W);
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; i++) {
+        F left = splat(a[i * W + p]);
+#pragma GCC unroll 2
+        for (int v = 0; v < VECTORS; v++) sum[i][v] += left * right[v];
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; i++)
+#pragma GCC unroll 2
+    for (int v = 0; v < VECTORS; v++) store(c + i * NR + v * W, sum[i][v]);
+}
+
+// Aᵀ m A: the 2 × 2 results of a tile from its sixteen products.
+ALWAYS_INLINE void joinTile(const float* m, Index step, F y[2][2]) {
+  F s[2][4];
+#pragma GCC unroll 4
+  for (int q = 0; q < 4; q++) {
+    F m0 = loadF(m + q * step), m1 = loadF(m + (4 + q) * step), m2 = loadF(m + (8 + q) * step);
+    s[0][q] = m0 + m1 + m2;
+    s[1][q] = m1 - m2 + loadF(m + (12 + q) * step);
+  }
+#pragma GCC unroll 2
+  for (int p = 0; p < 2; p++) {
+    y[p][0] = s[p][0] + s[p][1] + s[p][2];
+    y[p][1] = s[p][1] - s[p][2] + s[p][3];
+  }
+}
+
+/// y[result][columns] of images x: forward with filters w[tap][depth][row], or the input gradient.
+template <bool ADJOINT>
+void slideTiles(const Tiles& t, const float* x, const float* w, Index row, float* y, Index yStep, Index columns) {
+  Index depth = t.depth, strips = divideUp(columns, NR), slices = divideUp(depth, W);
+  float* panels = scratchOf<float>(SHARED, strips * POINTS * depth * NR);
+  packFilters<ADJOINT>(w, row, depth, columns, panels);
+  // As many tiles as leave the second-level cache room for a strip of the filters.
+  Index each = depth <= 128 ? 48 : depth <= 256 ? 24 : 12, total = t.count();
+  parallelFor(divideUp(total, each), total * depth * columns, [&](Index chunk) {
+    Index first = chunk * each, count = least(each, total - first), blocks = divideUp(count, MR);
+    Index blockFloats = slices * MR * W, seenStep = each / MR * blockFloats + W, productStep = each * NR + W;
+    float* seen = scratchOf<float>(TILE, POINTS * seenStep);
+    float* products = scratchOf<float>(EDGE, POINTS * productStep);
+    if (count < blocks * MR)
+      for (Index p = 0; p < POINTS; p++)
+        zeroBytes(seen + p * seenStep + (blocks - 1) * blockFloats, blockFloats * 4);
+    seeTiles(t, x, first, count, seenStep, [&](Index number, Index c) {
+      return seen + number / MR * blockFloats + c * MR + number % MR * W;
+    });
+    for (Index strip = 0; strip < strips; strip++) {
+      Index wide = least(NR, columns - strip * NR), width = wide > W ? NR : W;
+      for (Index p = 0; p < POINTS; p++) {
+        const float* b = panels + (strip * NR * POINTS + p * width) * depth;
+        for (Index i = 0; i < blocks; i++) {
+          const float* a = seen + p * seenStep + i * blockFloats;
+          float* c = products + p * productStep + i * MR * NR;
+          if (width == NR) pointTile<2>(depth, a, b, c);
+          else pointTile<1>(depth, a, b, c);
+        }
+      }
+      eachTile(t, first, count, [&](Index n, Index i, Index j, Index number) {
+        float* to = y + ((n * t.oh + 2 * i) * t.ow + 2 * j) * yStep + strip * NR;
+        bool below = 2 * i + 1 < t.oh, beside = 2 * j + 1 < t.ow;
+        for (Index v = 0; v < wide; v += W) {
+          F r[2][2];
+          joinTile(products + number * NR + v, productStep, r);
+          storeUpTo(to + v, r[0][0], wide - v);
+          if (beside) storeUpTo(to + v + yStep, r[0][1], wide - v);
+          if (below) storeUpTo(to + v + t.ow * yStep, r[1][0], wide - v);
+          if (below && beside) storeUpTo(to + v + (t.ow + 1) * yStep, r[1][1], wide - v);
+        }
+      });
+    }
+  });
+}
+
+}  // namespace VARIANT
+}  // namespace chainrule
