@@ -186,3 +186,13 @@ function fastest(entries: readonly Entry[], amount: (work: Work) => number): Ent
 function grouped<T>(items: readonly T[], key: (item: T) => string): T[][] {
   return [...new Set(items.map(key))].map((name) => items.filter((item) => key(item) === name));
 }
+
+/** A row about ourselves: no peer does this. */
+export function ownRow(
+  name: string,
+  unit: string,
+  value: number,
+  { threads, device }: { readonly threads: number; readonly device: string },
+): Measured {
+  return { name, unit, ours: value, peer: null, ratio: null, threads, device, peakShare: null };
+}
