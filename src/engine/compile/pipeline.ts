@@ -8,6 +8,7 @@ import { dce } from "./passes/dce.ts";
 import { fuse } from "./passes/fuse.ts";
 import { fold } from "./passes/fold.ts";
 import { legalize } from "./passes/legalize.ts";
+import { remake } from "./passes/remake.ts";
 import { schedule } from "./passes/schedule.ts";
 import { sink } from "./passes/sink.ts";
 import type { Target } from "./target.ts";
@@ -28,6 +29,7 @@ export const passes: readonly Pass[] = [
   { name: "dce", run: dce },
   { name: "schedule", run: schedule },
   { name: "sink", run: sink },
+  { name: "remake", run: remake },
   { name: "fuse", run: fuse },
 ];
 

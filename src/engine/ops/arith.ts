@@ -2,6 +2,7 @@
 import { equal, greater, logicalAnd, where } from "./compare.ts";
 import { fullLike, zerosLike } from "./create.ts";
 import { binary, unary, type Binary, type Unary } from "./define.ts";
+import { joinPadded } from "./layout.ts";
 
 const numeric = ["float32", "int32", "uint32"] as const;
 
@@ -34,6 +35,11 @@ export const add: Binary = binary({
   scalar: (x, y) => x + y,
   dtypes: numeric,
   commutative: true,
+  // What a split leaves in its gradient: parts that are zero beside each other are put side by side.
+  simplify: ({ inputs: [x, y], producer }) => {
+    const joined = joinPadded(producer(x!), producer(y!), producer);
+    return joined === undefined ? undefined : [joined];
+  },
   vjp: ({ ct }) => [ct, ct],
 });
 

@@ -129,6 +129,7 @@ export function binary(spec: {
   vjp: (context: { ct: Value; x: Value; y: Value; z: Value }) => readonly [Value | undefined, Value | undefined];
   dtypes?: readonly DType[];
   commutative?: boolean;
+  simplify?: OpRecord<None>["simplify"];
   samples?: { readonly x?: Domain; readonly y?: Domain };
   recompute?: "cheap" | "costly";
 }): Binary {
@@ -167,6 +168,7 @@ export function binary(spec: {
       ];
     },
     vjp: ({ inputs, outputs, cts }) => vjp({ ct: cts[0]!, x: inputs[0]!, y: inputs[1]!, z: outputs[0]! }),
+    ...(spec.simplify === undefined ? {} : { simplify: spec.simplify }),
     samples: dtypes.flatMap((dtype) =>
       (dtype === "float32" ? sampleShapes : [[2, 3]]).map((shape) => sample(shape, dtype)),
     ),

@@ -12,9 +12,9 @@ import {
   type DType,
   type Shape,
 } from "../core/index.ts";
-import { anyOp, type OpRecord, type Value } from "../program/index.ts";
+import { anyOp, type Equation, type OpRecord, type Value } from "../program/index.ts";
 import { bind1, expectDtype, expectInputs, float, int, integral, numbers, withOp, type OpFunction } from "./define.ts";
-import { slice } from "./slice.ts";
+import { pad, slice, type PadAttrs } from "./slice.ts";
 import { forEachIndex, gatherStrided } from "./strided.ts";
 
 type ShapeAttrs = { readonly shape: Shape };
@@ -358,3 +358,26 @@ export const concat: OpFunction<(arrays: readonly Value[], axis: number) => Valu
       ? arrays[0]!
       : bind1(concatOp, arrays, { axis: normalizeAxis("concat", axis, arrays[0]?.shape.length ?? 1) }),
 );
+
+/** The sum of two arrays padded with zeros that touch along one axis and overlap nowhere: one after the other, padded; else `undefined`. */
+export function joinPadded(
+  x: Equation | undefined,
+  y: Equation | undefined,
+  producer: (value: Value) => Equation | undefined,
+): Value | undefined {
+  if (x?.op !== anyOp(pad.op) || y?.op !== anyOp(pad.op)) return undefined;
+  const [a, b] = [x.attrs as PadAttrs, y.attrs as PadAttrs];
+  const [v, w] = [x.inputs[0]!, y.inputs[0]!];
+  if ([a, b].some(({ value, interior }) => value !== 0 || interior.some((n) => n !== 0))) return undefined;
+  const differs = v.shape.flatMap((_, i) => (a.low[i] !== b.low[i] || a.high[i] !== b.high[i] ? [i] : []));
+  const [axis] = differs;
+  if (axis === undefined || differs.length > 1) return undefined;
+  if (b.low[axis]! < a.low[axis]!) return joinPadded(y, x, producer);
+  if (a.low[axis]! + v.shape[axis]! !== b.low[axis]!) return undefined;
+  // Parts joined before stay parts.
+  const parts = [v, w].flatMap((part) => {
+    const maker = producer(part);
+    return maker?.op === anyOp(concatOp) && (maker.attrs as ConcatAttrs).axis === axis ? maker.inputs : [part];
+  });
+  return pad(concat(parts, axis), { ...a, high: b.high });
+}
