@@ -39,6 +39,7 @@ class LoopRun {
  private:
   struct Repeat;
   void point(Index from);
+  void ahead();
   void advance(Index n);
   void repeats(Index from, Index n);
   void edge(Index from, Index n);

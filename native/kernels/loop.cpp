@@ -24,6 +24,7 @@ constexpr Index BLOCK = LoopRun::BLOCK;
 constexpr Index CHUNK = 16384;        // elements one thread takes at a time
 constexpr Index PERIOD = 1024;        // repeats of up to this many elements are written out once
 constexpr Index BEYOND = 16L << 20;   // bytes of a result that no cache keeps until it is read
+constexpr Index AHEAD = 2048;          // bytes between what is read and what is asked for
 constexpr int HEAD = 8;
 constexpr int CONSTANT = 2, REPEAT = 4, INSTRUCTION = 5;  // words of each
 
@@ -62,7 +63,6 @@ ALWAYS_INLINE F uintToFloatOf(F x) {
   return toFloat((I)((U)u >> 16)) * 65536.0f + toFloat(u & 0xffff);
 }
 
-
 // What takes long goes through memory: x = op(x, b) on n elements, a multiple of W.
 __attribute__((noinline)) void costly(int op, float* x, const float* b, Index n) {
 #define FLOAT1(name, expression)                     \
@@ -70,16 +70,10 @@ __attribute__((noinline)) void costly(int op, float* x, const float* b, Index n)
     each1(x, n, [](F x) { return expression; });     \
     break;
   switch (op) {
-    FLOAT1(exp, expOf(x))
-    FLOAT1(expm1, expm1Of(x))
-    FLOAT1(log, logOf(x))
     FLOAT1(log1p, log1pOf(x))
     FLOAT1(sin, sinOf(x))
     FLOAT1(cos, cosOf(x))
     FLOAT1(tan, tanOf(x))
-    FLOAT1(tanh, tanhOf(x))
-    FLOAT1(sigmoid, sigmoidOf(x))
-    FLOAT1(erf, erfOf(x))
     FLOAT1(sign, select(x != x, x, select(x == 0.0f, x, withSign(splat(1), x))))
     FLOAT1(floor, floorOf(x))
     FLOAT1(ceil, ceilOf(x))
@@ -156,6 +150,12 @@ void block(const int32_t* ins, int count, float* const* reg, float* spill, int d
       CASE(neg, -x[v])
       CASE(abs, absolute(x[v]))
       CASE(isFinite, truth(absolute(x[v]) < __builtin_inff()))
+      CASE(exp, expOf(x[v]))
+      CASE(expm1, expm1Of(x[v]))
+      CASE(log, logOf(x[v]))
+      CASE(sigmoid, sigmoidOf(x[v]))
+      CASE(tanh, tanhOf(x[v]))
+      CASE(erf, erfOf(x[v]))
       CASE(add, x[v] + B)
       CASE(sub, x[v] - B)
       CASE(subFrom, B - x[v])
@@ -305,6 +305,15 @@ void LoopRun::point(Index from) {
   for (int s = 0; s < streams; s++) reg[s] = reinterpret_cast<float*>(bases[s] + from * (s < words ? 4 : 1));
 }
 
+// Asks for what the streams will read a few blocks on.
+void LoopRun::ahead() {
+  for (int s = 0; s < words; s++) {
+    if (operandOf[s] >= reads) continue;
+    const char* next = reinterpret_cast<const char*>(reg[s]) + AHEAD;
+    for (Index i = 0; i < BLOCK * 4; i += 64) __builtin_prefetch(next + i);
+  }
+}
+
 void LoopRun::advance(Index n) {
   for (int s = 0; s < words; s++) reg[s] += n;
   for (int s = words; s < streams; s++) reg[s] = reinterpret_cast<float*>(reinterpret_cast<char*>(reg[s]) + n);
@@ -350,6 +359,7 @@ void LoopRun::run(Index from, Index n) {
   Index end = from + n;
   point(from);
   for (; from + BLOCK <= end; from += BLOCK) {
+    ahead();
     repeats(from, BLOCK);
     block<8>(body, instructions, reg, spill, direct);
     advance(BLOCK);
