@@ -1,6 +1,6 @@
 // fuse: neighbouring element-wise equations of one size become one, so that their values pass through registers, not memory.
 import { sizeOf } from "../../core/index.ts";
-import { fusedElementwise } from "../../ops/index.ts";
+import { broadcast, fusedElementwise } from "../../ops/index.ts";
 import { inline, Program, trace, type Equation, type Value } from "../../program/index.ts";
 import type { Target } from "../target.ts";
 
@@ -8,8 +8,9 @@ import type { Target } from "../target.ts";
 const MAX_EQUATIONS = 48;
 const MAX_OPERANDS = 24;
 
-/** Equations that wait to be written as one. */
+/** Equations that wait to be written as one: connected by values they make or read. */
 interface Group {
+  readonly size: number;
   readonly equations: Equation[];
   readonly produced: Set<Value>;
   readonly inputs: Set<Value>;
@@ -20,53 +21,66 @@ export function fuse(program: Program, target: Target): Program {
   if (target.fusible === undefined) return program;
   const uses = countUses(program);
   const written: Equation[] = [];
-  const open = new Map<number, Group>();
-  const close = (size: number): void => {
-    const group = open.get(size);
-    if (group === undefined) return;
-    open.delete(size);
-    written.push(...merged(group, uses));
+  const open = new Set<Group>();
+  const close = (group: Group): void => {
+    if (open.delete(group)) written.push(...merged(group, uses));
   };
-  const ownerOf = (value: Value): number | undefined => [...open].find(([, group]) => group.produced.has(value))?.[0];
+  // One number everywhere: no memory is read for it, so it connects nothing.
+  const uniform = new Set<Value>();
 
   for (const equation of program.equations) {
-    const size = sizeOf(equation.outputs[0]!.shape);
-    const joins = target.fusible({
-      op: equation.op,
-      attrs: equation.attrs,
-      inputs: equation.inputs,
-      outputs: equation.outputs,
-    });
+    const { op, attrs, inputs, outputs } = equation;
+    const size = sizeOf(outputs[0]!.shape);
+    const repeats = op === (broadcast.op as never) && sizeOf(inputs[0]!.shape) === 1;
+    const joins = !repeats && target.fusible({ op, attrs, inputs, outputs });
     // Whoever reads a result of another group needs that group written first.
-    for (const input of equation.inputs) {
-      const owner = ownerOf(input);
-      if (owner !== undefined && !(joins && owner === size)) close(owner);
+    for (const group of open) {
+      if (!(joins && group.size === size) && inputs.some((input) => group.produced.has(input))) close(group);
     }
-    if (!joins) {
-      // Values from nothing take no time: groups may stay open over them. Work closes all, to keep values short-lived.
-      if (equation.op.traits.kind !== "create") for (const key of open.keys()) close(key);
+    if (repeats || op.traits.kind === "create") {
+      // Values from nothing take no time: groups may stay open over them.
+      for (const output of outputs) uniform.add(output);
       written.push(equation);
       continue;
     }
-    let group = open.get(size);
-    const outside = equation.inputs.filter(
-      (input) => group?.produced.has(input) !== true && group?.inputs.has(input) !== true,
-    );
-    if (
-      group !== undefined &&
-      (group.equations.length >= MAX_EQUATIONS || group.inputs.size + outside.length > MAX_OPERANDS)
-    ) {
-      close(size);
-      group = undefined;
+    if (!joins) {
+      // Work closes all, to keep values short-lived.
+      for (const group of open) close(group);
+      written.push(equation);
+      continue;
     }
-    if (group === undefined) open.set(size, (group = { equations: [], produced: new Set(), inputs: new Set() }));
-    group.equations.push(equation);
-    for (const output of equation.outputs) group.produced.add(output);
-    for (const input of equation.inputs) if (!group.produced.has(input)) group.inputs.add(input);
+    const makers = [...open].filter(({ produced }) => inputs.some((input) => produced.has(input)));
+    const near = [...open].filter(
+      (group) => group.size === size && inputs.some((input) => group.inputs.has(input) && !uniform.has(input)),
+    );
+    const group = join([...new Set([...makers, ...near])], inputs) ?? join(makers, inputs);
+    if (group === undefined) for (const maker of makers) close(maker);
+    const home: Group = group ?? { size, equations: [], produced: new Set(), inputs: new Set() };
+    if (group === undefined) open.add(home);
+    home.equations.push(equation);
+    for (const output of outputs) home.produced.add(output);
+    for (const input of inputs) if (!home.produced.has(input)) home.inputs.add(input);
   }
-  for (const key of open.keys()) close(key);
+  for (const group of open) close(group);
   if (written.every((equation, i) => equation === program.equations[i])) return program;
   return new Program(program.inputs, written, program.outputs);
+
+  // The groups as one, the first; undefined where there is none or all would be too much. None reads what another makes.
+  function join(groups: readonly Group[], reads: readonly Value[]): Group | undefined {
+    const [first, ...others] = groups;
+    if (first === undefined) return undefined;
+    const operands = new Set(groups.flatMap((group) => [...group.inputs]));
+    for (const value of reads) if (!groups.some(({ produced }) => produced.has(value))) operands.add(value);
+    const equations = groups.reduce((sum, group) => sum + group.equations.length, 1);
+    if (equations > MAX_EQUATIONS || operands.size > MAX_OPERANDS) return undefined;
+    for (const other of others) {
+      open.delete(other);
+      first.equations.push(...other.equations);
+      for (const value of other.produced) first.produced.add(value);
+      for (const value of other.inputs) first.inputs.add(value);
+    }
+    return first;
+  }
 }
 
 function countUses(program: Program): Map<Value, number> {
