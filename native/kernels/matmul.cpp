@@ -1,6 +1,7 @@
-// The matrix product: batches of C = op(A) · op(B), with paths for one or few rows.
+// The matrix product: batches of C = op(A) · op(B), with paths for one or few rows; alone, or with a loop program behind.
 #include "gemm.hpp"
 #include "kernels.hpp"
+#include "loop.hpp"
 
 namespace chainrule {
 namespace VARIANT {
@@ -32,8 +33,9 @@ void dots(const float* a, Index aRow, const float* b, Index k, float* c, Index c
   }
 }
 
-// Few rows against many, both contiguous in k: nothing is packed because nothing is read twice.
-void fewByRows(Index m, Index n, Index k, Matrix a, Matrix b, float* c, Index cRow, Index cColumn) {
+// Few rows against many, both contiguous in k: nothing is packed because nothing is read twice. Calls done(j, columns).
+template <class Done>
+void fewByRows(Index m, Index n, Index k, Matrix a, Matrix b, float* c, Index cRow, Index cColumn, const Done& done) {
   Index each = most(1, 16384 / most(1, k));
   parallelFor(divideUp(n, each), m * n * k / 8, [&](Index chunk) {
     Index end = least(n, (chunk + 1) * each);
@@ -45,6 +47,7 @@ void fewByRows(Index m, Index n, Index k, Matrix a, Matrix b, float* c, Index cR
       for (; i + 2 <= m; i += 2) dots<2>(a.data + i * a.outer, a.outer, right, k, to + i * cRow, cRow);
       if (i < m) dots<1>(a.data + i * a.outer, a.outer, right, k, to + i * cRow, cRow);
     }
+    done(chunk * each, end - chunk * each);
   });
 }
 
@@ -80,7 +83,8 @@ void rowsTimes(Index n, Index k, const float* a, Index aRow, const float* b, Ind
 
 // Few rows against rows of b that are contiguous in n: long runs of several rows of b are read side by side, and
 // the rows of C stay in the first-level cache.
-void fewByColumns(Index m, Index n, Index k, Matrix a, Matrix b, float* c) {
+template <class Finish>
+void fewByColumns(Index m, Index n, Index k, Matrix a, Matrix b, float* c, const Finish& finish) {
   constexpr Index WIDEST = 1024;
   Index each = least(WIDEST / (m <= 2 ? 1 : m <= 4 ? 2 : 4), most(4 * W, divideUp(n, 8 * W) * W));
   parallelFor(divideUp(n, each), n * k / 4 + m * n * k / 16, [&](Index chunk) {
@@ -101,6 +105,7 @@ void fewByColumns(Index m, Index n, Index k, Matrix a, Matrix b, float* c) {
       for (int r = 0; r < rows; r++)
         for (Index q = whole; q < width; q++) to[r * n + q] = edge[(r + 1) * W - (width - q)];
     }
+    finish(0, m, j, width);
   });
 }
 
@@ -113,30 +118,68 @@ Matrix asRows(Matrix a, Index m, Index k) {
   return {rows, k, 1};
 }
 
-void product(Index m, Index n, Index k, Matrix a, Matrix b, float* c) {
+template <class Finish>
+void product(Index m, Index n, Index k, Matrix a, Matrix b, float* c, const Finish& finish) {
   if (n == 1) b = {b.data, k, 1};  // a column is a row as well
   if (m == 1) a = {a.data, k, 1};
-  if (m <= 4 && b.k == 1) return fewByRows(m, n, k, asRows(a, m, k), b, c, n, 1);
-  if (n <= 4 && a.k == 1) return fewByRows(n, m, k, asRows(b, n, k), a, c, 1, n);
-  if (m <= FEW && n >= 4 * W && k > 0 && b.outer == 1) return fewByColumns(m, n, k, asRows(a, m, k), b, c);
-  gemm(m, n, k, a, b, c, n, false);
+  if (m <= 4 && b.k == 1)
+    return fewByRows(m, n, k, asRows(a, m, k), b, c, n, 1, [&](Index j, Index count) { finish(0, m, j, count); });
+  if (n <= 4 && a.k == 1)
+    return fewByRows(n, m, k, asRows(b, n, k), a, c, 1, n, [&](Index i, Index count) { finish(i, count, 0, n); });
+  if (m <= FEW && n >= 4 * W && k > 0 && b.outer == 1) return fewByColumns(m, n, k, asRows(a, m, k), b, c, finish);
+  gemm(m, n, k, a, b, c, n, false, finish);
 }
 
-}  // namespace
-
-// Equals matmul of src/engine/ops/contract.ts. params: batch, m, n, k, transpose A, transpose B.
-void matmul(const Call& c) {
+// Batches of products into `out`; finish(batch) gives what is called with each finished block of one of them.
+template <class Finish>
+void products(const Call& c, float* out, const Finish& finish) {
   Index batch = c.params[0], m = c.params[1], n = c.params[2], k = c.params[3];
   bool ta = c.params[4] != 0, tb = c.params[5] != 0;
   if (m == 0 || n == 0) return;
   auto one = [&](Index i) {
     Matrix a = {c.at<float>(0) + i * m * k, ta ? 1 : k, ta ? m : 1};
     Matrix b = {c.at<float>(1) + i * k * n, tb ? k : 1, tb ? 1 : n};
-    product(m, n, k, a, b, c.at<float>(2) + i * m * n);
+    product(m, n, k, a, b, out + i * m * n, finish(i));
   };
-  // One product fills the threads by itself; several small ones are dealt out whole.
-  if (batch == 1) return one(0);
-  parallelFor(batch, batch * m * n * k / 16, one);
+  // Small products are dealt out, some at a time; a large one fills the threads by itself.
+  constexpr Index LARGE = 1 << 23, SMALL = 1 << 17;
+  Index work = most(1, m * n * most(1, k));
+  if (batch == 1 || work >= LARGE) {
+    for (Index i = 0; i < batch; i++) one(i);
+    return;
+  }
+  Index each = divideUp(SMALL, work);
+  parallelFor(divideUp(batch, each), batch * work / 8, [&](Index chunk) {
+    for (Index i = chunk * each; i < least(batch, (chunk + 1) * each); i++) one(i);
+  });
+}
+
+}  // namespace
+
+// Equals matmul of src/engine/ops/contract.ts. params: batch, m, n, k, transpose A, transpose B.
+void matmul(const Call& c) {
+  products(c, c.at<float>(2), [](Index) { return Nothing(); });
+}
+
+// Equals fusedContraction of src/engine/ops/fused-contraction.ts. params: those of matmul, which input of the loop program
+// is the product, which result's memory holds it, a loop program. Operands: A, B, the other inputs of the program, its
+// results, memory for the product if no result lends its own.
+void matmulLoop(const Call& c) {
+  const int32_t* program = c.params + 8;
+  Index n = c.params[2], size = c.params[1] * n, reads = program[4], at = c.params[6];
+  char* const* results = c.operands + 1 + reads;
+  char* out = results[c.params[7]];
+  char** operands = static_cast<char**>(__builtin_alloca(static_cast<size_t>(c.count) * sizeof(char*)));
+  for (Index i = 0; i < reads; i++) operands[i] = i == at ? out : c.operands[i < at ? 2 + i : 1 + i];
+  for (Index i = 0; results + i < c.operands + c.count; i++) operands[reads + i] = results[i];
+  products(c, reinterpret_cast<float*>(out), [&](Index batch) {
+    return [operands, program, size, n, batch](Index i, Index rows, Index j, Index columns) {
+      LoopRun run(program, operands, scratchOf<float>(TILE, LoopRun::memory(program)));
+      Index from = batch * size + i * n + j;
+      if (columns == n) return run.run(from, rows * n);
+      for (Index r = 0; r < rows; r++) run.run(from + r * n, columns);
+    };
+  });
 }
 
 }  // namespace VARIANT

@@ -1,10 +1,12 @@
 // The matrix product on sizes that meet every path of the kernel: one and few rows, edges of tiles, several panels and
 // blocks, rows a power of two apart, empty sums, batches. Held to the op's float64 meaning, and to the same bits on any threads.
 import { describe, expect, it } from "vitest";
-import { float, matmul } from "../../src/engine/ops/index.ts";
-import { anyOp } from "../../src/engine/program/index.ts";
+import type { Backend, KernelSpec } from "../../src/engine/backend/index.ts";
+import type { HostArray } from "../../src/engine/core/index.ts";
+import { add, broadcast, float, fusedElementwise, matmul, tanh } from "../../src/engine/ops/index.ts";
+import { anyOp, trace, type Op } from "../../src/engine/program/index.ts";
 import { assertClose, drawSamples } from "../../src/testing/index.ts";
-import { machineBackends, meaning, nativeVariant, runOp, tolerance, variants } from "./one-call.ts";
+import { machineBackends, meaning, nativeVariant, runKernel, runOp, tolerance, variants } from "./one-call.ts";
 
 const op = anyOp(matmul.op);
 
@@ -39,6 +41,32 @@ const cases = sizes.flatMap(([batch, m, n, k]) =>
     }),
   ),
 );
+
+// tanh(product + bias) as one call of the twin that ends with a loop program, the product in the result's memory.
+const group = anyOp(fusedElementwise.op);
+function withEnd(backend: Backend, { inputs, attrs, arrays }: (typeof cases)[number]): HostArray {
+  const [batch, m, n] = op.shape(inputs, attrs as never)[0]!.shape as [number, number, number];
+  const product = float([batch, m, n]);
+  const bias = float([n]);
+  const { program: body } = trace([product, bias], ([x, b]) => [tanh(add(x!, broadcast(b!, [batch, m, n], [2])))]);
+  const kernel = (of: Op, types: typeof inputs, how: object): KernelSpec => {
+    const lowered = backend.lower({ op: of, attrs: how as never, inputs: types, outputs: [product] });
+    expect(lowered).toHaveProperty("params");
+    return lowered as KernelSpec;
+  };
+  const loop = kernel(group, [product, bias], { body });
+  const params = [...kernel(op, inputs, attrs).params, loop.reads!.indexOf(0), 0, ...loop.params];
+  const types = [...inputs, bias];
+  const biases = drawSamples([bias], n);
+  const call = { op: "matmulLoop", inputs: types, outputs: [product], arrays: [...arrays, ...biases] };
+  return runKernel(backend, { kernel: "matmulLoop", params }, call)[0]!;
+}
+function expectedWithEnd({ inputs, attrs, expected }: (typeof cases)[number]): number[] {
+  const n = op.shape(inputs, attrs as never)[0]!.shape[2]!;
+  const bias = drawSamples([float([n])], n)[0]!.data;
+  return [...expected].map((x, i) => Math.tanh(x + bias[i % n]!));
+}
+
 const nameOf = ({ inputs, attrs }: (typeof cases)[number]): string =>
   `${inputs.map(({ shape }) => shape.join("x")).join(" @ ")} ${JSON.stringify(attrs)}`;
 
@@ -49,6 +77,9 @@ describe("matmul", () => {
       const [actual] = runOp(backend, op, one)!;
       const allowed = tolerance(op, one.inputs, { attrs: one.attrs, dtype: "float32" });
       assertClose(actual!.toFlat(), one.expected, { ...allowed, what: nameOf(one) });
+      const end = tolerance(group, [], { attrs: {}, dtype: "float32" }); // of its own roundings
+      const both = { rtol: allowed.rtol + end.rtol, atol: allowed.atol + end.atol };
+      assertClose(withEnd(backend, one).toFlat(), expectedWithEnd(one), { ...both, what: `${nameOf(one)} + loop` });
     }
   });
 
@@ -56,8 +87,8 @@ describe("matmul", () => {
   it.each(here)("native %s: the same bits on one thread and three", (variant) => {
     const [serial, parallel] = [1, 3].map((threads) => {
       const backend = nativeVariant(variant, threads)!;
-      return cases.map((one) => runOp(backend, op, one)![0]!);
+      return cases.flatMap((one) => [runOp(backend, op, one)![0]!, withEnd(backend, one)]);
     });
-    cases.forEach((one, i) => expect(serial![i]!.equals(parallel![i]!), nameOf(one)).toBe(true));
+    serial!.forEach((array, i) => expect(array.equals(parallel![i]!), nameOf(cases[i >> 1]!)).toBe(true));
   });
 });
