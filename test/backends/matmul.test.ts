@@ -77,8 +77,7 @@ describe("matmul", () => {
       const [actual] = runOp(backend, op, one)!;
       const allowed = tolerance(op, one.inputs, { attrs: one.attrs, dtype: "float32" });
       assertClose(actual!.toFlat(), one.expected, { ...allowed, what: nameOf(one) });
-      const end = tolerance(group, [], { attrs: {}, dtype: "float32" }); // of its own roundings
-      const both = { rtol: allowed.rtol + end.rtol, atol: allowed.atol + end.atol };
+      const both = { rtol: allowed.rtol! + 1.3e-6, atol: allowed.atol! + 1e-5 }; // of an empty sum the loop rounds too
       assertClose(withEnd(backend, one).toFlat(), expectedWithEnd(one), { ...both, what: `${nameOf(one)} + loop` });
     }
   });
