@@ -220,5 +220,119 @@ void slideTiles(const Tiles& t, const float* x, const float* w, Index row, float
   });
 }
 
+// G c Gᵀ for the filter gradient, F(3 × 3, 2 × 2), but for halves that are left to the end.
+template <class Cell>
+ALWAYS_INLINE void seeResults(Cell cell, float* to, Index step) {
+  F t[4][2];
+#pragma GCC unroll 2
+  for (int q = 0; q < 2; q++) {
+    F c0 = cell(0, q), c1 = cell(1, q);
+    t[0][q] = c0, t[1][q] = c0 + c1, t[2][q] = c0 - c1, t[3][q] = c1;
+  }
+#pragma GCC unroll 4
+  for (int p = 0; p < 4; p++, to += 4 * step) {
+    store(to, t[p][0]);
+    store(to + step, t[p][0] + t[p][1]);
+    store(to + 2 * step, t[p][0] - t[p][1]);
+    store(to + 3 * step, t[p][1]);
+  }
+}
+
+// C += Aᵀ · B over k steps: a step is a row of a, of which ROWS floats are used, and a row of b.
+template <int ROWS, int VECTORS>
+void addTile(Index k, const float* a, Index aStep, const float* b, float* c) {
+  F sum[ROWS][VECTORS] = {};
+  for (Index p = 0; p < k; p++, a += aStep, b += NR) {
+    F right[VECTORS];
+#pragma GCC unroll 2
+    for (int v = 0; v < VECTORS; v++) right[v] = loadF(b + v * W);
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++) {
+      F left = splat(a[i]);
+#pragma GCC unroll 2
+      for (int v = 0; v < VECTORS; v++) sum[i][v] += left * right[v];
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 2
+    for (int v = 0; v < VECTORS; v++) store(c + i * NR + v * W, loadF(c + i * NR + v * W) + sum[i][v]);
+}
+typedef void (*AddTile)(Index k, const float* a, Index aStep, const float* b, float* c);
+inline AddTile addTileFor(Index rows, bool wide) {
+#define BOTH(r) \
+  { addTile<(r <= MR ? r : MR), 1>, addTile<(r <= MR ? r : MR), 2> }
+  static const AddTile kernels[][2] = {BOTH(1), BOTH(2), BOTH(3), BOTH(4),  BOTH(5),  BOTH(6),
+                                       BOTH(7), BOTH(8), BOTH(9), BOTH(10), BOTH(11), BOTH(12)};
+#undef BOTH
+  return kernels[rows - 1][wide];
+}
+
+/// The filter gradient w[tap][depth][row], columns of it, from images x and results ct of `row` floats. Parts of the batch
+/// are summed apart and joined in order, so that threads do not matter.
+inline void filterTiles(const Tiles& t, const float* x, const float* ct, Index row, float* w, Index columns) {
+  constexpr Index EACH = 48, PARTS = 8, PART_FLOATS = 1 << 22;
+  Index depth = t.depth, strips = divideUp(columns, NR), stripFloats = depth * NR, total = t.count();
+  Index size = POINTS * strips * stripFloats;
+  Index shards = most(1, least(least(PARTS, total / (2 * EACH)), PART_FLOATS / size));
+  Index groups = least(strips, PARTS / shards), wide = divideUp(strips, groups), share = divideUp(total, shards);
+  float* parts = scratchOf<float>(EDGE, shards * size);
+  Index blocks = divideUp(depth, MR), height = divideUp(depth, blocks);
+  Index seenRow = (divideUp(depth, W) | 1) * W, seenStep = EACH * seenRow + W, resultStep = wide * EACH * NR + W;
+  parallelFor(shards * groups, total * depth * columns, [&](Index task) {
+    Index shard = task / groups, strip0 = task % groups * wide, stripCount = least(wide, strips - strip0);
+    float* seen = scratchOf<float>(TILE, POINTS * seenStep);
+    float* results = scratchOf<float>(PACK_B, POINTS * resultStep);
+    float* sums = parts + shard * size;  // [point][strip][depth][NR]
+    for (Index p = 0; p < POINTS; p++)
+      if (stripCount > 0) zeroBytes(sums + (p * strips + strip0) * stripFloats, stripCount * stripFloats * 4);
+    Index end = least(total, (shard + 1) * share);
+    for (Index first = shard * share; first < end; first += EACH) {
+      Index count = least(EACH, end - first);
+      seeTiles(t, x, first, count, seenStep, [&](Index number, Index c) { return seen + number * seenRow + c; });
+      eachTile(t, first, count, [&](Index n, Index i, Index j, Index number) {
+        const float* from = ct + ((n * t.oh + 2 * i) * t.ow + 2 * j) * row;
+        bool below = 2 * i + 1 < t.oh, beside = 2 * j + 1 < t.ow;
+        for (Index v = strip0 * NR; v < least(columns, (strip0 + stripCount) * NR); v += W) {
+          auto cell = [&](Index p, Index q) {
+            bool there = (p == 0 || below) && (q == 0 || beside);
+            return there ? loadUpTo(from + (p * t.ow + q) * row + v, columns - v) : F{};
+          };
+          seeResults(cell, results + ((v / NR - strip0) * EACH + number) * NR + v % NR, resultStep);
+        }
+      });
+      for (Index p = 0; p < POINTS; p++) {
+        for (Index strip = 0; strip < stripCount; strip++) {
+          bool both = columns - (strip0 + strip) * NR > W;
+          float* to = sums + (p * strips + strip0 + strip) * stripFloats;
+          for (Index c = 0; c < depth; c += height)
+            addTileFor(least(height, depth - c), both)(count, seen + p * seenStep + c, seenRow,
+                                                       results + p * resultStep + strip * EACH * NR, to + c * NR);
+        }
+      }
+    }
+  });
+  parallelFor(depth, size * shards, [&](Index c) {
+    for (Index v = 0; v < columns; v += W) {
+      F m[4][4], s[3][4];
+      for (Index p = 0; p < POINTS; p++) {
+        const float* from = parts + (p * strips + v / NR) * stripFloats + c * NR + v % NR;
+        D sum = {};
+        for (Index shard = 0; shard < shards; shard++) sum += __builtin_convertvector(loadF(from + shard * size), D);
+        m[p / 4][p % 4] = __builtin_convertvector(sum, F);
+      }
+      for (int q = 0; q < 4; q++) {
+        F half = (m[1][q] + m[2][q]) * 0.5f;
+        s[0][q] = m[0][q] + half, s[1][q] = (m[1][q] - m[2][q]) * 0.5f, s[2][q] = half + m[3][q];
+      }
+      for (int p = 0; p < 3; p++) {
+        F half = (s[p][1] + s[p][2]) * 0.5f;
+        F g[3] = {s[p][0] + half, (s[p][1] - s[p][2]) * 0.5f, half + s[p][3]};
+        for (int q = 0; q < 3; q++) storeUpTo(w + ((p * 3 + q) * depth + c) * row + v, g[q], columns - v);
+      }
+    }
+  });
+}
+
 }  // namespace VARIANT
 }  // namespace chainrule

@@ -262,6 +262,12 @@ void convFilter(const Call& c) {
   Index shards = most(1, least(least(SHARDS, positions / TILE_ROWS), SHARD_FLOATS / most(1, size)));
   Index each = divideUp(positions, shards);
   float* y = c.at<float>(2);
+  if (tiled(g, depth, columns)) {
+    Tiles tiles(g, true, g.c, depth);
+    for (Index k = 0; k < groups; k++)
+      filterTiles(tiles, c.at<float>(0) + k * depth, c.at<float>(1) + k * columns, f, y + k * columns, columns);
+    return;
+  }
   float* parts = shards == 1 ? y : scratchOf<float>(EDGE, shards * size);
   zeroBytes(parts, shards * size * 4);
   parallelFor(shards, positions * size / 16, [&](Index shard) {
