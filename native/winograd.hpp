@@ -184,7 +184,7 @@ void slideTiles(const Tiles& t, const float* x, const float* w, Index row, float
   Index each = depth <= 128 ? 48 : depth <= 256 ? 24 : 12, total = t.count();
   parallelFor(divideUp(total, each), total * depth * columns, [&](Index chunk) {
     Index first = chunk * each, count = least(each, total - first), blocks = divideUp(count, MR);
-    Index blockFloats = slices * MR * W, seenStep = each / MR * blockFloats + W, productStep = each * NR + W;
+    Index blockFloats = slices * MR * W, seenStep = each / MR * blockFloats + W, productStep = MR * NR + W;
     float* seen = scratchOf<float>(TILE, POINTS * seenStep);
     float* products = scratchOf<float>(EDGE, POINTS * productStep);
     if (count < blocks * MR)
@@ -193,18 +193,16 @@ void slideTiles(const Tiles& t, const float* x, const float* w, Index row, float
     seeTiles(t, x, first, count, seenStep, [&](Index number, Index c) {
       return seen + number / MR * blockFloats + c * MR + number % MR * W;
     });
-    for (Index strip = 0; strip < strips; strip++) {
+    for (Index task = 0; task < strips * blocks; task++) {
+      Index strip = task / blocks, block = task % blocks;
       Index wide = least(NR, columns - strip * NR), width = wide > W ? NR : W;
       for (Index p = 0; p < POINTS; p++) {
         const float* b = panels + (strip * NR * POINTS + p * width) * depth;
-        for (Index i = 0; i < blocks; i++) {
-          const float* a = seen + p * seenStep + i * blockFloats;
-          float* c = products + p * productStep + i * MR * NR;
-          if (width == NR) pointTile<2>(depth, a, b, c);
-          else pointTile<1>(depth, a, b, c);
-        }
+        const float* a = seen + p * seenStep + block * blockFloats;
+        if (width == NR) pointTile<2>(depth, a, b, products + p * productStep);
+        else pointTile<1>(depth, a, b, products + p * productStep);
       }
-      eachTile(t, first, count, [&](Index n, Index i, Index j, Index number) {
+      eachTile(t, first + block * MR, least(MR, count - block * MR), [&](Index n, Index i, Index j, Index number) {
         float* to = y + ((n * t.oh + 2 * i) * t.ow + 2 * j) * yStep + strip * NR;
         bool below = 2 * i + 1 < t.oh, beside = 2 * j + 1 < t.ow;
         for (Index v = 0; v < wide; v += W) {

@@ -15,6 +15,7 @@ constexpr Index TILE_ROWS = 256;     // positions whose patches are laid out at 
 constexpr Index BAND_FLOATS = 1 << 15;  // products of a band of the input gradient with few channels
 constexpr Index SHARDS = 8;          // parts of the batch summed apart, then in order
 constexpr Index SHARD_FLOATS = 1 << 22;
+constexpr Index TILED_FILTERS = 1 << 15;  // above it, the sums of sixteen points are too large for the caches
 
 // Sum over taps t and k < depth of rows[t][i][k] · b[tap t][k][columns], for ROWS positions at once.
 template <int ROWS, int VECTORS>
@@ -262,7 +263,7 @@ void convFilter(const Call& c) {
   Index shards = most(1, least(least(SHARDS, positions / TILE_ROWS), SHARD_FLOATS / most(1, size)));
   Index each = divideUp(positions, shards);
   float* y = c.at<float>(2);
-  if (tiled(g, depth, columns)) {
+  if (tiled(g, depth, columns) && depth * columns <= TILED_FILTERS) {
     Tiles tiles(g, true, g.c, depth);
     for (Index k = 0; k < groups; k++)
       filterTiles(tiles, c.at<float>(0) + k * depth, c.at<float>(1) + k * columns, f, y + k * columns, columns);
