@@ -32,7 +32,8 @@ typedef void (*TileKernel)(Index k, const float* a, Index aOuter, Index aK, cons
                            Index cRow, bool add);
 
 template <class V, int ROWS, int VECTORS>
-void tileOf(Index k, const float* a, Index aOuter, Index aK, const float* b, Index bK, float* c, Index cRow, bool add) {
+ALWAYS_INLINE void tileOf(Index k, const float* a, Index aOuter, Index aK, const float* b, Index bK, float* c,
+                          Index cRow, bool add) {
   constexpr int L = sizeof(V) / 4;
   V sum[ROWS][VECTORS] = {};
   // C is on its way while the products are summed: into the second-level cache, as its rows may share a set of the first.
@@ -40,7 +41,10 @@ void tileOf(Index k, const float* a, Index aOuter, Index aK, const float* b, Ind
   for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; v++) __builtin_prefetch(c + i * cRow + v * L, 1, 2);
+#pragma GCC unroll 1
   for (Index p = 0; p < k; p++) {
+    OPAQUE(a);
+    OPAQUE(b);
     V right[VECTORS];
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; v++) right[v] = load<V>(b + v * L);
@@ -71,7 +75,7 @@ void tileKernel(Index k, const float* a, Index aOuter, Index aK, const float* b,
 // The same with A packed: its strides are constants.
 template <int ROWS, int VECTORS>
 void packedKernel(Index k, const float* a, const float* b, Index bK, float* c, Index cRow, bool add) {
-  tileKernel<ROWS, VECTORS>(k, a, 1, ROWS, b, bK, c, cRow, add);
+  tileOf<F, ROWS, VECTORS>(k, a, 1, ROWS, b, bK, c, cRow, add);
 }
 
 /// The kernel for a number of rows (1 … MR) and of vectors (1 or 2; 0 is half a vector).

@@ -35,6 +35,13 @@ ALWAYS_INLINE void store(T* p, V v) {
 }
 ALWAYS_INLINE F loadF(const float* p) { return load<F>(p); }
 
+// WebAssembly's engines fold a constant into a load, but clang makes pointers of `p + constant` where it knows what p is.
+#if defined(__wasm__)
+#define OPAQUE(pointer) asm("" : "+r"(pointer))
+#else
+#define OPAQUE(pointer)
+#endif
+
 ALWAYS_INLINE F splat(float x) { return x - F{}; }
 ALWAYS_INLINE I splatI(int32_t x) { return x - I{}; }
 ALWAYS_INLINE U splatU(uint32_t x) { return x - U{}; }

@@ -1,4 +1,5 @@
-// Builds dist/wasm/chainrule.wasm from the kernels in native/ with clang, itself a WebAssembly program from npm: no compiler is needed.
+// Builds dist/wasm/chainrule.wasm, and chainrule-relaxed.wasm for engines with relaxed SIMD, from the kernels in native/
+// with clang, itself a WebAssembly program from npm: no compiler is needed.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -30,6 +31,12 @@ const flags = [
   "-Wextra",
   "-Wno-psabi",
 ];
+// Fused multiply-add where the engine has it: results then depend on the hardware. Only files that live on it are compiled
+// twice; those that share inline functions (gemm.hpp) must be together.
+const relaxed = {
+  flags: [...flags.filter((flag) => !flag.startsWith("-ffp-contract")), "-ffp-contract=on", "-mrelaxed-simd"],
+  units: ["matmul", "conv", "attention", "norm", "softmax"].map((name) => `kernels/${name}.cpp`),
+};
 const linkFlags = [
   "--target=wasm32",
   "-nostdlib",
@@ -55,11 +62,28 @@ for (const name of readdirSync(source, { recursive: true }).sort()) {
 const hashOf = (value) => createHash("sha256").update(JSON.stringify(value)).digest("hex");
 const textOf = (unit) => (unit.startsWith("kernels/") ? files.kernels[unit.slice("kernels/".length)] : files[unit]);
 const headers = Object.entries(files).filter(([name]) => /\.(hpp|def)$/.test(name));
-const hashes = units.map((unit) => hashOf([version, flags, headers, textOf(unit)]));
-const hash = hashOf([linkFlags, units, hashes]);
+for (const unit of units)
+  if (textOf(unit).includes('"gemm.hpp"') && !relaxed.units.includes(unit))
+    throw new Error(`${unit} includes gemm.hpp: it must be among the files compiled for relaxed SIMD`);
+
+/** Objects by name: what they are compiled from and with. */
+const compilation = (unit, suffix, own) => ({
+  unit,
+  flags: own,
+  name: unit.replace("/", "-").replace(".cpp", `${suffix}.o`),
+  hash: hashOf([version, own, headers, textOf(unit)]),
+});
+const plain = units.map((unit) => compilation(unit, "", flags));
+const modules = {
+  "chainrule.wasm": plain,
+  "chainrule-relaxed.wasm": units.map((unit, i) =>
+    relaxed.units.includes(unit) ? compilation(unit, "-relaxed", relaxed.flags) : plain[i],
+  ),
+};
+const hash = hashOf([linkFlags, Object.entries(modules)]);
 const stamp = join(target, "chainrule.hash");
-const module = join(target, "chainrule.wasm");
-if (existsSync(module) && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) {
+const built = Object.keys(modules).every((name) => existsSync(join(target, name)));
+if (built && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) {
   console.log("wasm: up to date");
   process.exit(0);
 }
@@ -87,28 +111,30 @@ async function clang(args, tree, output) {
 }
 
 mkdirSync(objects, { recursive: true });
-const linked = {};
+mkdirSync(target, { recursive: true });
+const linked = new Map();
 let compiled = 0;
-for (const [i, unit] of units.entries()) {
-  const name = unit.replace("/", "-").replace(".cpp", ".o");
+for (const { unit, name, flags: own, hash: wanted } of new Set(Object.values(modules).flat())) {
   const path = join(objects, name);
   const known = `${path}.hash`;
-  if (existsSync(path) && existsSync(known) && readFileSync(known, "utf8") === hashes[i]) {
-    linked[name] = new Uint8Array(readFileSync(path));
+  if (existsSync(path) && existsSync(known) && readFileSync(known, "utf8") === wanted) {
+    linked.set(name, new Uint8Array(readFileSync(path)));
     continue;
   }
-  linked[name] = await clang([...flags, "-c", unit], files, name);
-  writeFileSync(path, linked[name]);
-  writeFileSync(known, hashes[i]);
+  linked.set(name, await clang([...own, "-c", unit], files, name));
+  writeFileSync(path, linked.get(name));
+  writeFileSync(known, wanted);
   compiled++;
 }
-const output = await clang([...linkFlags, ...Object.keys(linked)], linked, "chainrule.wasm");
-mkdirSync(target, { recursive: true });
-const fresh = `${module}.${process.pid}`;
-writeFileSync(fresh, output);
-renameSync(fresh, module);
+let bytes = 0;
+for (const [file, parts] of Object.entries(modules)) {
+  const tree = Object.fromEntries(parts.map(({ name }) => [name, linked.get(name)]));
+  const output = await clang([...linkFlags, ...Object.keys(tree)], tree, file);
+  const fresh = join(target, `${file}.${process.pid}`);
+  writeFileSync(fresh, output);
+  renameSync(fresh, join(target, file));
+  bytes += output.length;
+}
 writeFileSync(stamp, hash);
 const took = ((performance.now() - began) / 1000).toFixed(1);
-console.log(
-  `wasm: built with clang ${version} (${compiled} files, ${(output.length / 1024).toFixed(0)} KiB, ${took} s)`,
-);
+console.log(`wasm: built with clang ${version} (${compiled} files, ${(bytes / 1024).toFixed(0)} KiB, ${took} s)`);

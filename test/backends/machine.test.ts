@@ -1,6 +1,6 @@
 // The machine backends as such: memory, conversions, plans with loops, errors, threads, runs off the event loop.
 import { describe, expect, it } from "vitest";
-import { createNative, createWasm, type Backend, type KernelSpec } from "../../src/engine/backend/index.ts";
+import { createNative, type Backend, type KernelSpec } from "../../src/engine/backend/index.ts";
 import {
   ArgumentError,
   BackendError,
@@ -17,10 +17,20 @@ import {
 import { allOps, float, int } from "../../src/engine/ops/index.ts";
 import { Plan, type KernelCall } from "../../src/engine/plan/index.ts";
 import { assertClose, drawWeights } from "../../src/testing/index.ts";
-import { allocateAll, meaning, nativeBuilt, nativeVariant, runOp, slotPlan, tolerance, variants } from "./one-call.ts";
+import {
+  allocateAll,
+  meaning,
+  nativeBuilt,
+  nativeVariant,
+  runOp,
+  slotPlan,
+  tolerance,
+  variants,
+  wasms,
+} from "./one-call.ts";
 
-const wasm: [string, () => Backend] = ["wasm", () => createWasm({ poison: true })];
-const backends = nativeBuilt ? [["native", () => createNative({ poison: true })] as typeof wasm, wasm] : [wasm];
+const backends: [string, () => Backend][] = wasms.map(({ label, open }) => [label, open]);
+if (nativeBuilt) backends.unshift(["native", () => createNative({ poison: true })]);
 
 const opOf = (name: string): (typeof allOps)[number] => allOps.find((op) => op.name === name)!;
 
@@ -364,7 +374,7 @@ describe("large shapes", () => {
       });
       return results;
     };
-    check(createWasm());
+    for (const { open } of wasms) check(open());
     for (const variant of variants) {
       if (nativeVariant(variant, 1) === undefined) continue;
       const one = check(nativeVariant(variant, 1)!);
@@ -384,7 +394,7 @@ it("a long row's argmax is its first NaN, else the first of equals", () => {
   const arrays = [HostArray.of(Float32Array.from(rows.flatMap((r) => r.row)), [3, 203])];
   const inputs: TensorType[] = [{ dtype: "float32", shape: [3, 203] }];
   const native = variants.flatMap((variant) => nativeVariant(variant, 1) ?? []);
-  for (const backend of [createWasm(), ...native]) {
+  for (const backend of [...wasms.map(({ open }) => open()), ...native]) {
     const [places] = runOp(backend, opOf("argmax"), { inputs, attrs: { axis: 1 }, arrays })!;
     expect(places!.toFlat(), backend.describe()).toEqual(rows.map((r) => r.place));
   }

@@ -34,12 +34,18 @@ export function nativeVariant(variant: string, threads: number): Backend | undef
   }
 }
 
-/** Every machine backend of this machine: each native variant on one thread, and wasm. */
+/** The WebAssembly backends of this engine. */
+export const wasms: readonly { readonly label: string; readonly open: () => Backend }[] = [
+  { label: "wasm", open: () => createWasm({ poison: true }) },
+  { label: "wasm relaxed", open: () => createWasm({ poison: true, relaxed: true }) },
+];
+
+/** Every machine backend of this machine: each native variant on one thread, and each wasm. */
 export function machineBackends(): { readonly label: string; readonly open: () => Backend }[] {
   const native = variants
     .filter((variant) => nativeVariant(variant, 1) !== undefined)
     .map((variant) => ({ label: `native ${variant}`, open: () => nativeVariant(variant, 1)! }));
-  return [...native, { label: "wasm", open: () => createWasm({ poison: true }) }];
+  return [...native, ...wasms];
 }
 
 /** A plan whose buffers are all external slots, in the order of `types`. */

@@ -40,14 +40,12 @@ function packageFile(node: NodeModules, name: string): string | undefined {
   return node.fs.existsSync(file) ? file : undefined;
 }
 
-/** The bytes of the WebAssembly module. */
-export function readWasm(): Uint8Array<ArrayBuffer> {
+/** The bytes of a WebAssembly module of the package. */
+export function readWasm(name: string): Uint8Array<ArrayBuffer> {
   const node = nodeModules("wasm");
-  const file = packageFile(node, "dist/wasm/chainrule.wasm");
+  const file = packageFile(node, `dist/wasm/${name}`);
   if (file === undefined)
-    throw new BackendError("wasm", "dist/wasm/chainrule.wasm does not exist", {
-      hint: "build it with `npm run build`",
-    });
+    throw new BackendError("wasm", `dist/wasm/${name} does not exist`, { hint: "build it with `npm run build`" });
   return new Uint8Array(node.fs.readFileSync(file));
 }
 

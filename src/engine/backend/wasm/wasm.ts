@@ -3,16 +3,7 @@ import { BackendError, type TypedArray } from "../../core/index.ts";
 import type { Backend } from "../backend.ts";
 import { CpuBackend } from "../cpu/cpu-backend.ts";
 import type { Block, Driver, DriverPlan, Failure } from "../cpu/driver.ts";
-import { readWasm } from "../cpu/locate.ts";
-
-/** A compiled WebAssembly module, as `WebAssembly.compile(bytes)` gives it. */
-export type CompiledModule = object;
-
-// The part of the WebAssembly interface used here; neither the ES nor the Node types declare it.
-interface WebAssemblyInterface {
-  readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => CompiledModule;
-  readonly Instance: new (module: CompiledModule, imports: object) => { readonly exports: object };
-}
+import { compileModule, hasRelaxed, packagedModule, webAssembly, type CompiledModule } from "./module.ts";
 
 // Exports of native/wasm.cpp. Addresses are i32, so they come back signed.
 interface Exports {
@@ -32,22 +23,29 @@ interface Exports {
 export interface WasmOptions {
   /** Fills memory not yet written with NaN, for tests; `CHAINRULE_POISON=1`. */
   readonly poison?: boolean;
+  /**
+   * Fused multiply-add where the engine has relaxed SIMD: faster, but the last bits of results then depend on the
+   * processor. `CHAINRULE_VARIANT=relaxed`; not by default.
+   */
+  readonly relaxed?: boolean;
   /** The module: its bytes, or compiled. Read from the package's files unless given; browsers hand it in. */
   readonly module?: Uint8Array<ArrayBuffer> | CompiledModule;
 }
 
 /** Instantiates the module; throws BackendError with the reason where it cannot run. */
-export function loadWasm(given?: Uint8Array<ArrayBuffer> | CompiledModule): Driver {
-  const source = given ?? readWasm();
-  let exports: Exports;
-  try {
-    const { Module, Instance } = (globalThis as unknown as { WebAssembly: WebAssemblyInterface }).WebAssembly;
-    const compiled = source instanceof Uint8Array ? new Module(source as Uint8Array<ArrayBuffer>) : source;
-    exports = new Instance(compiled, { env: { seconds: () => performance.now() / 1000 } }).exports as Exports;
-  } catch (cause) {
-    throw new BackendError("wasm", "the module does not compile: this engine lacks WebAssembly SIMD", { cause });
-  }
-  return new WasmDriver(exports);
+export function loadWasm({ relaxed = relaxedAsked(), module }: WasmOptions = {}): Driver {
+  if (relaxed && !hasRelaxed())
+    throw new BackendError("wasm", "this engine has no relaxed SIMD", {
+      hint: "leave it out: plain SIMD is exact too",
+    });
+  let compiled = module ?? packagedModule(relaxed ? "chainrule-relaxed.wasm" : "chainrule.wasm");
+  if (compiled instanceof Uint8Array) compiled = compileModule(compiled as Uint8Array<ArrayBuffer>);
+  const imports = { env: { seconds: () => performance.now() / 1000 } };
+  return new WasmDriver(new (webAssembly().Instance)(compiled, imports).exports as Exports, relaxed);
+}
+
+function relaxedAsked(): boolean {
+  return typeof process !== "undefined" && process.env["CHAINRULE_VARIANT"] === "relaxed";
 }
 
 class WasmDriver implements Driver {
@@ -57,15 +55,17 @@ class WasmDriver implements Driver {
   readonly kernels: readonly string[];
   readonly loopOps: readonly string[];
   readonly #module: Exports;
+  readonly #relaxed: boolean;
 
-  constructor(module: Exports) {
+  constructor(module: Exports, relaxed: boolean) {
     this.#module = module;
+    this.#relaxed = relaxed;
     this.kernels = this.#names((i) => module.kernelName(i));
     this.loopOps = this.#names((i) => module.loopOpName(i));
   }
 
   describe(): string {
-    return "WebAssembly SIMD, 128-bit vectors, one thread";
+    return `WebAssembly ${this.#relaxed ? "relaxed " : ""}SIMD, 128-bit vectors, one thread`;
   }
 
   alloc(bytes: number): Block | undefined {
@@ -166,5 +166,5 @@ function macrotask(): Promise<void> {
 
 /** The WebAssembly backend. */
 export function createWasm(options: WasmOptions = {}): Backend {
-  return new CpuBackend(loadWasm(options.module), options.poison === undefined ? {} : { poison: options.poison });
+  return new CpuBackend(loadWasm(options), options.poison === undefined ? {} : { poison: options.poison });
 }
