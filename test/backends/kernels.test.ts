@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import type { Backend } from "../../src/engine/backend/index.ts";
 import { loweringTable } from "../../src/engine/backend/cpu/kernels/index.ts";
-import { IndexError, type HostArray, type TensorType } from "../../src/engine/core/index.ts";
+import { HostArray, IndexError, type TensorType } from "../../src/engine/core/index.ts";
 import { allOps } from "../../src/engine/ops/index.ts";
 import type { Op } from "../../src/engine/program/index.ts";
 import { assertClose, drawSamples } from "../../src/testing/index.ts";
@@ -64,6 +64,22 @@ describe.each(variants)("native %s: the same bits on one thread and three", (var
     const parallel = compare(nativeVariant(variant, 3)!, op);
     expect(serial.every((array, i) => array.equals(parallel[i]!))).toBe(true);
   });
+});
+
+it("a long row's argmax is its first NaN, else the first of equals", () => {
+  const row = new Array<number>(203).fill(-1);
+  const rows = [
+    { row: row.with(150, 7).with(77, 7), place: 77 },
+    { row: row.with(202, 7), place: 202 },
+    { row: row.with(10, 7).with(120, NaN).with(190, NaN), place: 120 },
+  ];
+  const arrays = [HostArray.of(Float32Array.from(rows.flatMap((r) => r.row)), [3, 203])];
+  const inputs: TensorType[] = [{ dtype: "float32", shape: [3, 203] }];
+  const argmax = allOps.find((op) => op.name === "argmax")!;
+  for (const backend of machineBackends().map(({ open }) => open())) {
+    const [places] = runOp(backend, argmax, { inputs, attrs: { axis: 1 }, arrays })!;
+    expect(places!.toFlat(), backend.describe()).toEqual(rows.map((r) => r.place));
+  }
 });
 
 // Whether a refused case is refused by its types alone, before any number is looked at.

@@ -383,19 +383,3 @@ describe("large shapes", () => {
     }
   });
 });
-
-it("a long row's argmax is its first NaN, else the first of equals", () => {
-  const row = new Array<number>(203).fill(-1);
-  const rows = [
-    { row: row.with(150, 7).with(77, 7), place: 77 },
-    { row: row.with(202, 7), place: 202 },
-    { row: row.with(10, 7).with(120, NaN).with(190, NaN), place: 120 },
-  ];
-  const arrays = [HostArray.of(Float32Array.from(rows.flatMap((r) => r.row)), [3, 203])];
-  const inputs: TensorType[] = [{ dtype: "float32", shape: [3, 203] }];
-  const native = variants.flatMap((variant) => nativeVariant(variant, 1) ?? []);
-  for (const backend of [...wasms.map(({ open }) => open()), ...native]) {
-    const [places] = runOp(backend, opOf("argmax"), { inputs, attrs: { axis: 1 }, arrays })!;
-    expect(places!.toFlat(), backend.describe()).toEqual(rows.map((r) => r.place));
-  }
-});
