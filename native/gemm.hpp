@@ -175,7 +175,7 @@ static inline void packA(float* to, Matrix a, Index rows, Index k) {
     for (Index i = 0; i < rows; i++) to[p * rows + i] = a.data[i * a.outer + p * a.k];
 }
 
-// Packs `columns` ≤ width columns of B: k steps of `width` floats, zeros behind.
+// Packs `columns` ≤ width columns of B: k steps of `width` floats, any numbers behind.
 static inline void packB(float* to, Matrix b, Index columns, Index width, Index k) {
   if (b.outer == 1 && columns == NR) {
     for (Index p = 0; p < k; p++) {
@@ -186,10 +186,12 @@ static inline void packB(float* to, Matrix b, Index columns, Index width, Index 
       for (int v = 0; v < NV; v++) store(to + p * NR + v * W, loadF(from + v * W));
     }
   } else if (b.outer == 1) {
-    for (Index p = 0; p < k; p++) {
-      for (Index j = 0; j < columns; j++) to[p * width + j] = b.data[p * b.k + j];
-      for (Index j = columns; j < width; j++) to[p * width + j] = 0;
-    }
+    // Whole vectors where they end inside the matrix: what comes of the columns behind is not used.
+    Index p = 0, whole = b.k > 0 ? k - divideUp(width, b.k) : 0;
+    for (; p < whole; p++)
+      for (Index j = 0; j < width; j += HALF) store(to + p * width + j, load<H>(b.data + p * b.k + j));
+    for (; p < k; p++)
+      for (Index j = 0; j < width; j++) to[p * width + j] = j < columns ? b.data[p * b.k + j] : 0;
   } else if (b.k == 1 && width >= W) {
     for (Index v = 0; v < width; v += W)
       packTransposed(to + v, width, b.data + v * b.outer, b.outer, least(W, most(0, columns - v)), k);
@@ -220,7 +222,11 @@ static inline void gemmStrip(Index rows, Index columns, Index k, const float* pa
     if (!part) continue;
     for (int r = 0; r < height; r++) {
       float* row = c + (i + r) * cRow;
-      for (Index j = 0; j < columns; j++) row[j] = (add ? row[j] : 0.0f) + edge[r * NR + j];
+      for (Index j = 0; j < columns; j += W) {
+        Index count = least(W, columns - j);
+        F sum = loadF(edge + r * NR + j);
+        storePart(row + j, add ? loadPart(row + j, count) + sum : sum, count);
+      }
     }
   }
 }
@@ -230,7 +236,7 @@ struct Tasks {
   Index rows, columns, blocks, groups;
 
   Tasks(Index m, Index n, Index k) {
-    constexpr Index WORK = 1 << 18, ENOUGH = 16;  // multiplications that are worth a task; tasks that fill the threads
+    constexpr Index WORK = 1 << 17, ENOUGH = 16;  // multiplications that are worth a task; tasks that fill the threads
     Index wanted = least(ENOUGH, m * n * k / WORK);
     blocks = divideUp(m, MC);
     groups = 1;
@@ -324,7 +330,7 @@ inline void gemm(Index m, Index n, Index k, Matrix a, Matrix b, float* c, Index 
           }
         });
       }
-      parallelFor(tasks.blocks * tasks.groups, m * width * (end - p0) / 8, [&](Index task) {
+      parallelFor(tasks.blocks * tasks.groups, m * width * (end - p0) / 16, [&](Index task) {
         Index i = task / tasks.groups * tasks.rows, rows = least(tasks.rows, m - i);
         Index j = task % tasks.groups * tasks.columns, columns = least(tasks.columns, width - j);
         for (Index p = p0; p < end; p += depth) {

@@ -1,6 +1,9 @@
 // Vectors of 32-bit lanes written with compiler extensions: one source for AVX-512, AVX2, SSE2, NEON and WebAssembly.
 #pragma once
 #include "base.hpp"
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #ifndef VARIANT
 #error "compile with -DVARIANT=name; kernels live in the namespace of their variant"
@@ -58,12 +61,20 @@ ALWAYS_INLINE I toInt(F x) { return __builtin_convertvector(x, I); }
 
 /// First `count` of W floats, zeros behind.
 ALWAYS_INLINE F loadPart(const float* p, Index count) {
+#if defined(__AVX512F__)
+  return (F)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), p);
+#else
   F v = {};
   for (Index i = 0; i < count; i++) v[i] = p[i];
   return v;
+#endif
 }
 ALWAYS_INLINE void storePart(float* p, F v, Index count) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1), (__m512)v);
+#else
   for (Index i = 0; i < count; i++) p[i] = v[i];
+#endif
 }
 
 ALWAYS_INLINE bool any(I mask) {

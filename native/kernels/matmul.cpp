@@ -149,7 +149,7 @@ void products(const Call& c, float* out, const Finish& finish) {
     return;
   }
   Index each = divideUp(SMALL, work);
-  parallelFor(divideUp(batch, each), batch * work / 8, [&](Index chunk) {
+  parallelFor(divideUp(batch, each), batch * work / 16, [&](Index chunk) {
     for (Index i = chunk * each; i < least(batch, (chunk + 1) * each); i++) one(i);
   });
 }
