@@ -257,8 +257,8 @@ struct Tasks {
   }
 };
 
-// Packing pays where a panel is read often enough.
-static inline bool packsLeft(Index m, Index n) { return m >= 4 * MR && n >= 4 * NR; }
+// Packing pays where a panel is read often enough; rows of A side by side are read well enough as they lie.
+static inline bool packsLeft(Index m, Index n, Matrix a) { return m >= 4 * MR && n >= (a.outer == 1 ? 8 : 4) * NR; }
 static inline bool packsRight(Index m, Index n, Index k, Matrix b) {
   return b.outer != 1 || (m > 4 * MR && n * k > 1 << 13);
 }
@@ -266,7 +266,7 @@ static inline bool packsRight(Index m, Index n, Index k, Matrix b) {
 // A block of C over k steps. `left`, `right`: A and B packed; or null, and they are read in place or packed here.
 static inline void gemmBlock(Index m, Index n, Index k, Matrix a, Matrix b, const float* left, const float* right,
                              float* c, Index cRow, bool add) {
-  if (left == nullptr && packsLeft(m, n)) {
+  if (left == nullptr && packsLeft(m, n, a)) {
     float* own = scratchOf<float>(PACK_A, m * k + W);
     for (Index i = 0; i < m; i += MR) packA(own + i * k, a.at(i, 0), least(MR, m - i), k);
     left = own;
@@ -307,7 +307,7 @@ inline void gemm(Index m, Index n, Index k, Matrix a, Matrix b, float* c, Index 
     Index width = least(wide, n - j0);
     Tasks tasks(m, width, k);
     // What several blocks read is packed once for all, as many panels at a time as PACKED floats hold.
-    bool shareLeft = tasks.groups > 1 && packsLeft(tasks.rows, tasks.columns);
+    bool shareLeft = tasks.groups > 1 && packsLeft(tasks.rows, tasks.columns, a);
     bool shareRight = tasks.blocks > 1 && packsRight(tasks.rows, tasks.columns, depth, b);
     Index strips = shareRight ? divideUp(width, NR) : 0, tiles = shareLeft ? divideUp(m, MR) : 0;
     Index packed = tiles * MR + strips * NR;
