@@ -1,8 +1,7 @@
-// The WebAssembly module: the same kernels on one thread, memory of its own. The one import is the clock of a profile.
-#include "runtime.hpp"
-#include "tables.hpp"
+// The WebAssembly module: the same kernels, in memory that several threads may share.
+#include "wasm.hpp"
 
-#define EXPORT(name) extern "C" __attribute__((export_name(#name)))
+#include "tables.hpp"
 
 using namespace chainrule;
 
@@ -29,7 +28,9 @@ int classOf(size_t bytes, size_t& size) {
   }
 }
 
-void* allocate(size_t bytes) {
+int32_t busy = 0;  // lock of lists and top
+
+void* take(size_t bytes) {
   if (bytes > 0xf0000000u) return nullptr;
   size_t size;
   int k = classOf(bytes, size);
@@ -54,41 +55,35 @@ void* allocate(size_t bytes) {
   return block;
 }
 
-void release(void* block) {
-  if (block == nullptr) return;
-  int k = *reinterpret_cast<int*>(static_cast<char*>(block) - HEADER);
-  Free* list = static_cast<Free*>(block);
-  list->next = lists[k];
-  lists[k] = list;
-}
-
-void* blocks[SLOTS] = {};
-size_t sizes[SLOTS] = {};
-Failure last;
-
-struct Loaded {
-  Plan plan;
-  char** slots;
-};
-
 }  // namespace
 
 namespace chainrule {
 
-void parallelChunks(Index chunks, Index, void (*chunk)(void*, Index), void* data) {
-  for (Index i = 0; i < chunks; i++) chunk(data, i);
+void* allocate(size_t bytes) {
+  lock(busy);
+  void* block = take(bytes);
+  unlock(busy);
+  return block;
+}
+
+void release(void* block) {
+  if (block == nullptr) return;
+  int k = *reinterpret_cast<int*>(static_cast<char*>(block) - HEADER);
+  Free* list = static_cast<Free*>(block);
+  lock(busy);
+  list->next = lists[k];
+  lists[k] = list;
+  unlock(busy);
 }
 
 double clockSeconds() { return importedSeconds(); }
 
-void* scratch(ScratchSlot slot, size_t bytes) {
-  if (sizes[slot] < bytes) {
-    release(blocks[slot]);
-    blocks[slot] = allocate(bytes);
-    sizes[slot] = bytes;
-    if (blocks[slot] == nullptr) __builtin_trap();
-  }
-  return blocks[slot];
+void execute(Run& run, double* seconds, int32_t calls) {
+  Loaded& loaded = *run.loaded;
+  lock(loaded.running);
+  if (loaded.poison > 0) __builtin_memset(loaded.plan.arena, 0xff, loaded.poison);
+  run.failure = runPlan(loaded.plan, table_wasm, run.slots(), {seconds, calls});
+  unlock(loaded.running);
 }
 
 }  // namespace chainrule
@@ -97,29 +92,30 @@ EXPORT(alloc) void* exportedAlloc(size_t bytes) { return allocate(bytes); }
 EXPORT(free) void exportedFree(void* block) { release(block); }
 
 /// Takes over `words` and the arena, both from alloc. Gives null where the stream is malformed or memory is out.
-EXPORT(load) Loaded* exportedLoad(int32_t* words, int32_t count, char* arena, int32_t slots) {
+EXPORT(load) Loaded* exportedLoad(int32_t* words, int32_t count, char* arena, int32_t slots, uint32_t poison) {
   if (!checkStream(words, count, slots, KERNELS)) return nullptr;
   Loaded* loaded = static_cast<Loaded*>(allocate(sizeof(Loaded)));
-  char** list = static_cast<char**>(allocate(sizeof(char*) * static_cast<size_t>(slots + 1)));
-  if (loaded == nullptr || list == nullptr) return nullptr;
-  *loaded = {{words, count, arena, slots}, list};
+  if (loaded != nullptr) *loaded = {{words, count, arena, slots}, poison, 0};
   return loaded;
 }
-/// Where the addresses of the external slots are written before a run.
-EXPORT(slots) char** exportedSlots(Loaded* loaded) { return loaded->slots; }
 EXPORT(unload) void exportedUnload(Loaded* loaded) {
   release(const_cast<int32_t*>(loaded->plan.words));
   release(loaded->plan.arena);
-  release(loaded->slots);
   release(loaded);
 }
-/// Gives the number of the call that failed, or -1; the failure's three words are at `failure`. The time of each of the
-/// first `calls` kernel calls is added to `seconds`.
-EXPORT(run) int32_t exportedRun(Loaded* loaded, double* seconds, int32_t calls) {
-  last = runPlan(loaded->plan, table_wasm, loaded->slots, {seconds, calls});
-  return last.call;
+
+/// A run of a plan, to be freed; null where memory is out.
+EXPORT(newRun) Run* exportedNewRun(Loaded* loaded) {
+  Run* run = static_cast<Run*>(allocate(sizeof(Run) + sizeof(char*) * static_cast<size_t>(loaded->plan.slots)));
+  if (run != nullptr) *run = {loaded, Failure(), nullptr};
+  return run;
 }
-EXPORT(failure) const Failure* exportedFailure() { return &last; }
+/// Where the addresses of the external slots are written before a run.
+EXPORT(slots) char** exportedSlots(Run* run) { return run->slots(); }
+/// Three words: the number of the call that failed or -1, the value it met, its limit.
+EXPORT(failure) const Failure* exportedFailure(const Run* run) { return &run->failure; }
+/// The time of each of the first `calls` kernel calls is added to `seconds`.
+EXPORT(run) void exportedRun(Run* run, double* seconds, int32_t calls) { execute(*run, seconds, calls); }
 
 EXPORT(kernelName) const char* exportedKernelName(int i) { return i < KERNELS ? kernelNames[i] : nullptr; }
 EXPORT(loopOpName) const char* exportedLoopOpName(int i) { return i < LOOP_OP_COUNT ? loopOpNames[i] : nullptr; }

@@ -17,6 +17,7 @@ const flags = [
   "-O2", // as fast as -O3 here, and a third less time to build
   "-msimd128",
   "-mbulk-memory",
+  "-matomics", // memory may be shared: workers run the same module in it
   "-mnontrapping-fptoint",
   "-nostdlib",
   "-nostdinc++",
@@ -44,6 +45,11 @@ const linkFlags = [
   "-Wl,--stack-first",
   "-Wl,-z,stack-size=262144",
   "-Wl,--strip-all",
+  "-Wl,--shared-memory",
+  "-Wl,--import-memory",
+  "-Wl,--export=__stack_pointer", // each worker has a stack and thread-local variables of its own
+  "-Wl,--export=__wasm_init_tls",
+  "-Wl,--export=__tls_size",
   "-Wl,--initial-memory=2097152",
   "-Wl,--max-memory=4294967296",
 ];

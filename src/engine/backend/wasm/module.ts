@@ -14,6 +14,11 @@ export interface Instance {
 interface WebAssemblyInterface {
   readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => CompiledModule;
   readonly Instance: new (module: CompiledModule, imports: object) => Instance;
+  readonly Memory: new (type: {
+    readonly initial: number;
+    readonly maximum: number;
+    readonly shared?: boolean;
+  }) => WasmMemory;
   validate(bytes: Uint8Array<ArrayBuffer>): boolean;
 }
 
@@ -57,8 +62,55 @@ export function packagedModule(file: "chainrule.wasm" | "chainrule-relaxed.wasm"
 /** Compiles a module; throws BackendError where the engine cannot. */
 export function compileModule(bytes: Uint8Array<ArrayBuffer>): CompiledModule {
   try {
-    return new (webAssembly().Module)(bytes);
+    const module = new (webAssembly().Module)(bytes);
+    unshared.set(module, { bytes });
+    return module;
   } catch (cause) {
     throw new BackendError("wasm", "the module does not compile: this engine lacks WebAssembly SIMD", { cause });
   }
+}
+
+/** A module's memory. */
+export interface WasmMemory {
+  readonly buffer: ArrayBuffer;
+}
+
+const PAGES = { initial: 32, maximum: 65536 };
+
+/** Instantiates a module with memory that threads may share, or with its own where the engine has no such memory. */
+export function instantiate(
+  module: CompiledModule,
+  imports: object,
+): { readonly exports: object; readonly memory: WasmMemory; readonly shared: boolean } {
+  const { Instance, Memory } = webAssembly();
+  let memory: WasmMemory | undefined;
+  try {
+    memory = new Memory({ ...PAGES, shared: true });
+  } catch {
+    // An old engine, or a page that is not cross-origin isolated in an engine that then has no shared memory.
+  }
+  if (memory !== undefined)
+    return { exports: new Instance(module, { env: { ...imports, memory } }).exports, memory, shared: true };
+  memory = new Memory(PAGES);
+  const alone = unshared.get(module);
+  if (alone === undefined) throw new BackendError("wasm", "this engine has no shared memory here", { hint: ALONE });
+  const instance = new Instance((alone.module ??= compileModule(withoutSharing(alone.bytes))), {
+    env: { ...imports, memory },
+  });
+  return { exports: instance.exports, memory, shared: false };
+}
+
+const ALONE = "give the module's bytes, not the compiled module, or serve the page cross-origin isolated";
+
+// The bytes of compiled modules, and the same modules for memory that is not shared, compiled when asked for.
+const unshared = new WeakMap<CompiledModule, { readonly bytes: Uint8Array<ArrayBuffer>; module?: CompiledModule }>();
+
+// The flag of the imported memory ("env" "memory", kind 2, flags: 1 has a maximum, 2 is shared) is all that differs.
+function withoutSharing(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const name = new TextEncoder().encode("\u0003env\u0006memory\u0002\u0003");
+  const copy = bytes.slice();
+  const at = copy.findIndex((_, i) => name.every((byte, k) => copy[i + k] === byte));
+  if (at < 0) throw new BackendError("wasm", "the module is not one of this package");
+  copy[at + name.length - 1] = 1;
+  return copy;
 }

@@ -1,26 +1,45 @@
-// The WebAssembly backend: the same kernels with 128-bit vectors, on one thread, wherever there is JavaScript.
-import { BackendError, type TypedArray } from "../../core/index.ts";
+// The WebAssembly backend: the same kernels with 128-bit vectors, on worker threads, wherever there is JavaScript.
+import { ArgumentError, BackendError, type TypedArray } from "../../core/index.ts";
 import type { Backend } from "../backend.ts";
 import { CpuBackend } from "../cpu/cpu-backend.ts";
 import type { Block, Driver, DriverPlan, Failure } from "../cpu/driver.ts";
-import { compileModule, hasRelaxed, packagedModule, webAssembly, type CompiledModule } from "./module.ts";
+import {
+  compileModule,
+  hasRelaxed,
+  instantiate,
+  packagedModule,
+  type CompiledModule,
+  type WasmMemory,
+} from "./module.ts";
+import { maySleep, Workers, workersAllowed } from "./workers.ts";
 
-// Exports of native/wasm.cpp. Addresses are i32, so they come back signed.
+export type { CompiledModule } from "./module.ts";
+
+// Exports of native/wasm.cpp and native/wasm-pool.cpp. Addresses are i32, so they come back signed.
 interface Exports {
-  readonly memory: { readonly buffer: ArrayBuffer };
+  readonly __tls_size: { readonly value: number };
+  setThreads(helpers: number, sleeps: number): void;
+  wanted(): number;
+  post(run: number): void;
   alloc(bytes: number): number;
   free(address: number): void;
-  load(words: number, count: number, arena: number, slots: number): number;
-  slots(plan: number): number;
+  load(words: number, count: number, arena: number, slots: number, poison: number): number;
   unload(plan: number): void;
-  run(plan: number, seconds: number, calls: number): number;
-  failure(): number;
+  newRun(plan: number): number;
+  slots(run: number): number;
+  failure(run: number): number;
+  run(run: number, seconds: number, calls: number): void;
   kernelName(i: number): number;
   loopOpName(i: number): number;
 }
 
 /** How the WebAssembly backend is set up. */
 export interface WasmOptions {
+  /**
+   * Threads that compute together; `CHAINRULE_THREADS`, else the processor's. One where workers cannot share memory: in
+   * pages that are not cross-origin isolated. The number does not change the results.
+   */
+  readonly threads?: number;
   /** Fills memory not yet written with NaN, for tests; `CHAINRULE_POISON=1`. */
   readonly poison?: boolean;
   /**
@@ -32,45 +51,88 @@ export interface WasmOptions {
   readonly module?: Uint8Array<ArrayBuffer> | CompiledModule;
 }
 
+const MAX_THREADS = 64;
+const STACK = 1 << 18;
+
 /** Instantiates the module; throws BackendError with the reason where it cannot run. */
-export function loadWasm({ relaxed = relaxedAsked(), module }: WasmOptions = {}): Driver {
+export function loadWasm(options: WasmOptions = {}): Driver {
+  const { relaxed = environment("CHAINRULE_VARIANT") === "relaxed", module } = options;
   if (relaxed && !hasRelaxed())
     throw new BackendError("wasm", "this engine has no relaxed SIMD", {
       hint: "leave it out: plain SIMD is exact too",
     });
+  const threads = threadCount(options.threads);
   let compiled = module ?? packagedModule(relaxed ? "chainrule-relaxed.wasm" : "chainrule.wasm");
   if (compiled instanceof Uint8Array) compiled = compileModule(compiled as Uint8Array<ArrayBuffer>);
-  const imports = { env: { seconds: () => performance.now() / 1000 } };
-  return new WasmDriver(new (webAssembly().Instance)(compiled, imports).exports as Exports, relaxed);
+  return new WasmDriver(compiled, { relaxed, threads });
 }
 
-function relaxedAsked(): boolean {
-  return typeof process !== "undefined" && process.env["CHAINRULE_VARIANT"] === "relaxed";
+function environment(name: string): string {
+  return (typeof process === "undefined" ? undefined : process.env[name]) ?? "";
 }
+
+function threadCount(asked: number | undefined): number {
+  const text = environment("CHAINRULE_THREADS");
+  const threads = asked ?? (text === "" ? cores() : Number(text));
+  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS)
+    throw new ArgumentError("wasm", `threads are a whole number from 1 to ${MAX_THREADS}: received ${asked ?? text}`);
+  return workersAllowed() ? threads : 1;
+}
+
+function cores(): number {
+  const os = typeof process === "undefined" ? undefined : process.getBuiltinModule?.("node:os");
+  const { navigator } = globalThis as { readonly navigator?: { readonly hardwareConcurrency?: number } };
+  return Math.min(MAX_THREADS, os?.availableParallelism() ?? navigator?.hardwareConcurrency ?? 1);
+}
+
+// Workers hold their memory: they end when nobody refers to the driver any more.
+const registry = new FinalizationRegistry<Workers>((workers) => workers.stop());
 
 class WasmDriver implements Driver {
   readonly name: string = "wasm";
-  readonly threads: number = 1;
+  readonly threads: number;
   readonly collects: boolean = false;
   readonly kernels: readonly string[];
   readonly loopOps: readonly string[];
   readonly #module: Exports;
+  readonly #memory: WasmMemory;
   readonly #relaxed: boolean;
+  readonly #workers: Workers | undefined;
 
-  constructor(module: Exports, relaxed: boolean) {
-    this.#module = module;
+  constructor(module: CompiledModule, { relaxed, threads }: { readonly relaxed: boolean; readonly threads: number }) {
+    const imports = { seconds: () => performance.now() / 1000, done: () => {} };
+    const { exports, memory, shared } = instantiate(module, imports);
+    this.#module = exports as Exports;
+    this.#memory = memory;
     this.#relaxed = relaxed;
-    this.kernels = this.#names((i) => module.kernelName(i));
-    this.loopOps = this.#names((i) => module.loopOpName(i));
+    this.threads = threads;
+    this.#module.setThreads(threads - 1, Number(maySleep()));
+    this.kernels = this.#names((i) => this.#module.kernelName(i));
+    this.loopOps = this.#names((i) => this.#module.loopOpName(i));
+    if (!shared || !workersAllowed()) return;
+    // One of them runs a plan off the caller's thread, the others help it.
+    const data = Array.from({ length: threads }, () => {
+      const stack = this.#need(STACK + this.#module.__tls_size.value);
+      return { module, memory, stack: stack + STACK, tls: stack + STACK };
+    });
+    this.#workers = new Workers(data);
+    registry.register(this, this.#workers);
   }
 
   describe(): string {
-    return `WebAssembly ${this.#relaxed ? "relaxed " : ""}SIMD, 128-bit vectors, one thread`;
+    const kind = this.#relaxed ? "relaxed SIMD" : "SIMD";
+    return `WebAssembly ${kind}, 128-bit vectors, ${this.threads} thread${this.threads === 1 ? "" : "s"}`;
   }
 
   alloc(bytes: number): Block | undefined {
     const address = this.#module.alloc(bytes) >>> 0;
     return address === 0 ? undefined : { address };
+  }
+
+  #need(bytes: number): number {
+    const block = this.alloc(bytes);
+    if (block === undefined) throw new BackendError("wasm", `out of memory: asked for ${bytes} bytes`);
+    return block.address;
   }
 
   free(block: Block): void {
@@ -91,39 +153,61 @@ class WasmDriver implements Driver {
 
   load(stream: Int32Array, options: { arenaBytes: number; slots: number; poison: boolean }): DriverPlan {
     const { arenaBytes, slots, poison } = options;
-    const words = this.alloc(stream.byteLength)?.address ?? 0;
-    const arena = this.alloc(arenaBytes)?.address ?? 0;
-    if (words === 0 || arena === 0) throw new BackendError("wasm", `out of memory: asked for ${arenaBytes} bytes`);
+    const module = this.#module;
+    const words = this.#need(stream.byteLength);
     this.write(words, stream);
-    const plan = this.#module.load(words, stream.length, arena, slots);
-    if (plan === 0) throw new BackendError("wasm", "the stream is malformed, or memory is out");
+    const arena = this.#need(arenaBytes);
+    const plan = module.load(words, stream.length, arena, slots, poison ? arenaBytes : 0);
+    const own = plan === 0 ? 0 : module.newRun(plan) >>> 0;
+    if (own === 0) throw new BackendError("wasm", "the stream is malformed, or memory is out");
     let live = true;
-    const run = (addresses: Float64Array, seconds?: Float64Array): Failure | undefined => {
+    let running = 0;
+    const unload = (): void => {
+      module.free(own);
+      module.unload(plan);
+    };
+    const prepare = (run: number, addresses: Float64Array): void => {
       if (!live) throw new BackendError("wasm", "the plan was disposed");
-      if (poison) this.fill(arena, arenaBytes, 0xff);
-      const at = this.#module.slots(plan) >>> 0;
-      new Uint32Array(this.#module.memory.buffer, at, slots).set(addresses.subarray(0, slots));
-      const times = seconds === undefined ? undefined : this.alloc(seconds.byteLength);
-      if (seconds !== undefined && times !== undefined) this.write(times.address, seconds);
-      const call = this.#run(plan, { arenaBytes, times: times?.address ?? 0, calls: seconds?.length ?? 0 });
-      if (seconds !== undefined && times !== undefined) {
-        this.read(times.address, seconds);
-        this.free(times);
+      if (run === 0) throw new BackendError("wasm", "out of memory for one more run");
+      new Uint32Array(this.#memory.buffer, module.slots(run) >>> 0, slots).set(addresses.subarray(0, slots));
+    };
+    const run = (addresses: Float64Array, seconds?: Float64Array): Failure | undefined => {
+      prepare(own, addresses);
+      const times = seconds === undefined ? 0 : this.#need(seconds.byteLength);
+      if (seconds !== undefined) this.write(times, seconds);
+      this.#run(own, { arenaBytes, times, calls: seconds?.length ?? 0 });
+      if (seconds !== undefined) {
+        this.read(times, seconds);
+        module.free(times);
       }
-      if (call < 0) return undefined;
-      const failure = new Int32Array(this.#module.memory.buffer, this.#module.failure() >>> 0, 3);
-      return [failure[0]!, failure[1]!, failure[2]!];
+      return this.#failure(own);
     };
     return {
       run,
-      // There is no other thread: the work is done on this one, after a turn of the event loop.
       runAsync: async (addresses) => {
-        const own = addresses.slice();
-        await macrotask();
-        return run(own);
+        const workers = this.#workers;
+        if (workers === undefined) {
+          const copy = addresses.slice();
+          await macrotask();
+          return run(copy);
+        }
+        const one = module.newRun(plan) >>> 0;
+        prepare(one, addresses);
+        workers.start();
+        running++;
+        try {
+          const finished = workers.finished(one);
+          module.post(one);
+          await finished;
+          return this.#failure(one);
+        } finally {
+          running--;
+          module.free(one);
+          if (!live && running === 0) unload();
+        }
       },
       unload: () => {
-        if (live) this.#module.unload(plan);
+        if (live && running === 0) unload();
         live = false;
       },
     };
@@ -131,19 +215,25 @@ class WasmDriver implements Driver {
 
   // The module stops itself only where its 4 GiB are used up; its memory is then no longer to be relied on.
   #run(
-    plan: number,
+    run: number,
     { arenaBytes, times, calls }: { readonly arenaBytes: number; readonly times: number; readonly calls: number },
-  ): number {
+  ): void {
     try {
-      return this.#module.run(plan, times, times === 0 ? 0 : calls);
+      this.#module.run(run, times, calls);
     } catch (cause) {
       throw new BackendError("wasm", `out of memory inside a kernel (arena of ${arenaBytes} bytes)`, { cause });
     }
+    if (this.threads > 1 && this.#module.wanted() !== 0) this.#workers?.start();
+  }
+
+  #failure(run: number): Failure | undefined {
+    const [call, value, limit] = new Int32Array(this.#memory.buffer, this.#module.failure(run) >>> 0, 3);
+    return call! < 0 ? undefined : [call!, value!, limit!];
   }
 
   // A view is made for each use: memory that grows gets a new buffer.
   #bytes(address: number, length: number): Uint8Array {
-    return new Uint8Array(this.#module.memory.buffer, address, length);
+    return new Uint8Array(this.#memory.buffer, address, length);
   }
 
   #names(at: (i: number) => number): string[] {
@@ -151,8 +241,8 @@ class WasmDriver implements Driver {
     for (let i = 0; ; i++) {
       const address = at(i) >>> 0;
       if (address === 0) return names;
-      const bytes = new Uint8Array(this.#module.memory.buffer, address);
-      names.push(new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0))));
+      const bytes = new Uint8Array(this.#memory.buffer, address);
+      names.push(String.fromCharCode(...bytes.subarray(0, bytes.indexOf(0))));
     }
   }
 }
