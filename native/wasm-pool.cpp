@@ -123,6 +123,8 @@ EXPORT(setThreads) void exportedSetThreads(int32_t helpers, int32_t sleeps) {
   pool.helpers = helpers;
   mayBlock = sleeps != 0;
 }
+/// Bytes of the thread-local variables of a worker.
+EXPORT(tlsBytes) size_t exportedTlsBytes() { return __builtin_wasm_tls_size(); }
 /// Whether there was a job large enough for workers.
 EXPORT(wanted) int32_t exportedWanted() { return valueOf(pool.wanted); }
 

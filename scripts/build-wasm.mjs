@@ -49,7 +49,6 @@ const linkFlags = [
   "-Wl,--import-memory",
   "-Wl,--export=__stack_pointer", // each worker has a stack and thread-local variables of its own
   "-Wl,--export=__wasm_init_tls",
-  "-Wl,--export=__tls_size",
   "-Wl,--initial-memory=2097152",
   "-Wl,--max-memory=4294967296",
 ];

@@ -25,7 +25,12 @@ function products(backend: Backend, n: number, count: number): ReturnType<Backen
     params: spec.params,
     flops: 0,
   };
-  return backend.load(slotPlan([type, type], new Array(count).fill(call)));
+  return backend.load(
+    slotPlan(
+      [type, type],
+      Array.from({ length: count }, () => call),
+    ),
+  );
 }
 
 const square = (n: number): HostArray => HostArray.of(Float32Array.from(drawWeights(n * n, keyOf(n))), [n, n]);

@@ -21,8 +21,8 @@ describe("the weights", () => {
     expect(await hash(device, 2, 2)).not.toBe(first);
   });
 
-  it.runIf(native)("are the same with 1, 2, 3 and 8 threads", async () => {
-    const one = await hash("native", 1);
-    for (const threads of [2, 3, 8]) expect(await hash("native", threads), `${threads} threads`).toBe(one);
+  it.each(devices)("are the same with 1, 2, 3 and 8 threads on %s", async (device) => {
+    const one = await hash(device, 1);
+    for (const threads of [2, 3, 8]) expect(await hash(device, threads), `${threads} threads`).toBe(one);
   });
 });

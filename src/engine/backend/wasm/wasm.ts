@@ -17,7 +17,7 @@ export type { CompiledModule } from "./module.ts";
 
 // Exports of native/wasm.cpp and native/wasm-pool.cpp. Addresses are i32, so they come back signed.
 interface Exports {
-  readonly __tls_size: { readonly value: number };
+  tlsBytes(): number;
   setThreads(helpers: number, sleeps: number): void;
   wanted(): number;
   post(run: number): void;
@@ -112,7 +112,7 @@ class WasmDriver implements Driver {
     if (!shared || !workersAllowed()) return;
     // One of them runs a plan off the caller's thread, the others help it.
     const data = Array.from({ length: threads }, () => {
-      const stack = this.#need(STACK + this.#module.__tls_size.value);
+      const stack = this.#need(STACK + this.#module.tlsBytes());
       return { module, memory, stack: stack + STACK, tls: stack + STACK };
     });
     this.#workers = new Workers(data);

@@ -13,7 +13,7 @@ interface WorkerData {
 }
 
 interface Thread {
-  postMessage?(message: unknown): void;
+  postMessage?(message: unknown, transfer: readonly object[]): void;
   ref?(): void;
   unref?(): void;
   terminate(): unknown;
@@ -42,8 +42,10 @@ interface Page {
   readonly crossOriginIsolated?: boolean;
   readonly document?: object;
   readonly Worker?: new (url: string) => Thread & {
-    onmessage: (event: { readonly data: unknown }) => void;
-    onerror: (event: { readonly message?: string }) => void;
+    addEventListener(
+      kind: "message" | "error",
+      hear: (event: { readonly data?: unknown; readonly message?: string }) => void,
+    ): void;
   };
 }
 const page = globalThis as unknown as Page;
@@ -122,9 +124,9 @@ export class Workers {
     const { Blob } = globalThis;
     const url = URL.createObjectURL(new Blob([PROGRAM + IN_PAGE], { type: "text/javascript" }));
     const thread = new page.Worker!(url);
-    thread.onmessage = ({ data: message }) => hear(message);
-    thread.onerror = ({ message }) => this.#fail(message ?? "it did not start");
-    thread.postMessage!(data);
+    thread.addEventListener("message", ({ data: message }) => hear(message));
+    thread.addEventListener("error", ({ message }) => this.#fail(message ?? "it did not start"));
+    thread.postMessage!(data, []);
     return thread;
   }
 
