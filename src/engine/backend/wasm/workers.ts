@@ -13,7 +13,6 @@ interface WorkerData {
 }
 
 interface Thread {
-  postMessage?(message: unknown, transfer: readonly object[]): void;
   ref?(): void;
   unref?(): void;
   terminate(): unknown;
@@ -126,7 +125,7 @@ export class Workers {
     const thread = new page.Worker!(url);
     thread.addEventListener("message", ({ data: message }) => hear(message));
     thread.addEventListener("error", ({ message }) => this.#fail(message ?? "it did not start"));
-    thread.postMessage!(data, []);
+    thread.postMessage(data, []);
     return thread;
   }
 
