@@ -41,6 +41,7 @@ interface Page {
   readonly crossOriginIsolated?: boolean;
   readonly document?: object;
   readonly Worker?: new (url: string) => Thread & {
+    postMessage(message: unknown, transfer: readonly object[]): void;
     addEventListener(
       kind: "message" | "error",
       hear: (event: { readonly data?: unknown; readonly message?: string }) => void,
