@@ -1,6 +1,7 @@
 // Convolution with 3 × 3 windows and steps of one by minimal filtering F(2 × 2, 3 × 3): sixteen products where the windows
 // themselves take 36. Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks" (2015); why: docs/decisions/0018.
 #pragma once
+#include "ending.hpp"
 #include "gemm.hpp"
 #include "rows.hpp"
 #include "windows.hpp"
@@ -174,9 +175,24 @@ ALWAYS_INLINE void joinTile(const float* m, Index step, F y[2][2]) {
   }
 }
 
-/// y[result][columns] of images x: forward with filters w[tap][depth][row], or the input gradient.
+// Ends the results of tiles [first, first + count): in each row of cells they lie side by side.
+inline void endTiles(const Tiles& t, Index first, Index count, Index columns, const Ending& ending) {
+  if (ending.empty()) return;
+  LoopRun run = ending.open();
+  for (Index tile = first, next; tile < first + count; tile = next) {
+    next = least(first + count, (tile / t.columns + 1) * t.columns);
+    Index row = tile / t.columns, i = row % t.rows * 2, j = tile % t.columns * 2;
+    Index cells = least(t.ow - j, 2 * (next - tile)), from = (row / t.rows * t.oh + i) * t.ow + j;
+    run.run(from * columns, cells * columns);
+    if (i + 1 < t.oh) run.run((from + t.ow) * columns, cells * columns);
+  }
+}
+
+/// y[result][columns] of images x: forward with filters w[tap][depth][row], or the input gradient. An ending needs
+/// yStep = columns.
 template <bool ADJOINT>
-void slideTiles(const Tiles& t, const float* x, const float* w, Index row, float* y, Index yStep, Index columns) {
+void slideTiles(const Tiles& t, const float* x, const float* w, Index row, float* y, Index yStep, Index columns,
+                const Ending& ending) {
   Index depth = t.depth, strips = divideUp(columns, NR), slices = divideUp(depth, W);
   float* panels = scratchOf<float>(SHARED, strips * POINTS * depth * NR);
   packFilters<ADJOINT>(w, row, depth, columns, panels);
@@ -215,6 +231,7 @@ void slideTiles(const Tiles& t, const float* x, const float* w, Index row, float
         }
       });
     }
+    endTiles(t, first, count, columns, ending);
   });
 }
 

@@ -1,6 +1,7 @@
 // Convolution of images [N, H, W, C] with kernels [KH, KW, C/groups, F] and its two adjoints, as products without an im2col buffer:
 // rows of the left operand are pointers into the images.
 #include "depthwise.hpp"
+#include "ending.hpp"
 #include "gemm.hpp"
 #include "kernels.hpp"
 #include "winograd.hpp"
@@ -67,10 +68,11 @@ Index findTaps(const Side& s, Index first, Index count, const float* x, Index ro
   return used;
 }
 
-// y[position][columns] = Σ over taps x[row seen] · weights, for one group. `pack(tap)` gives the weights of a tap.
+// y[position][columns] = Σ over taps x[row seen] · weights, for one group. weightsOf(tap) gives the weights of a tap. An
+// ending needs positions in their own order and outFloats = columns.
 template <class Weights>
 void slide(const Side& s, const float* x, Index rowFloats, Index imageRows, float* y, Index outFloats, Index depth,
-           Index columns, Weights weightsOf) {
+           Index columns, Weights weightsOf, const Ending& ending) {
   Index taps = s.g.taps(), strips = divideUp(columns, NR);
   float* panel = scratchOf<float>(SHARED, strips * taps * depth * NR);
   for (Index strip = 0; strip < strips; strip++) {
@@ -104,6 +106,7 @@ void slide(const Side& s, const float* x, Index rowFloats, Index imageRows, floa
         }
       }
     }
+    ending.run(chunk * BLOCK * columns, (end - chunk * BLOCK) * columns);
   });
 }
 
@@ -159,13 +162,14 @@ void layPatches(const Windows& g, const float* x, Index first, Index count, Inde
 }
 
 // Few input channels: the taps join the channels in one long reduction over patches of some positions.
-void convPatches(const Windows& g, const float* x, const float* w, float* y, Index f) {
+void convPatches(const Windows& g, const float* x, const float* w, float* y, Index f, const Ending& ending) {
   Index total = g.n * g.oh * g.ow, depth = g.taps() * g.c;
   parallelFor(divideUp(total, BLOCK), total * depth * f / 16 + total * depth / 4, [&](Index chunk) {
     Index first = chunk * BLOCK, count = least(BLOCK, total - first);
     float* tile = scratchOf<float>(TILE, BLOCK * depth);
     layPatches(g, x, first, count, 0, g.c, tile);
     gemm(count, f, depth, {tile, depth, 1}, {w, 1, f}, y + first * f, f, false);
+    ending.run(first * f, count * f);
   });
 }
 
@@ -209,49 +213,83 @@ void gatherTaps(const Windows& g, const float* ct, const float* w, float* y, Ind
   });
 }
 
+void forward(const Call& c, float* y, const Ending& ending) {
+  Windows g(c.params);
+  Index f = c.params[Windows::WORDS], groups = c.params[Windows::WORDS + 1], total = g.n * g.oh * g.ow * f;
+  const float *x = c.at<float>(0), *w = c.at<float>(1);
+  Side side = {g, true, g.oh * g.ow, nullptr};
+  Index depth = g.c / groups, columns = f / groups;
+  if (groups > 1 && groups == g.c) {
+    depthwise(side, x, w, y, f);
+    return ending.runAll(total);
+  }
+  if (groups == 1 && g.c <= 4 && g.taps() > 1) return convPatches(g, x, w, y, f, ending);
+  Ending inside = groups == 1 ? ending : Ending();
+  Tiles tiles(g, true, g.c, depth);
+  for (Index k = 0; k < groups; k++) {
+    if (tiled(g, depth, columns))
+      slideTiles<false>(tiles, x + k * depth, w + k * columns, f, y + k * columns, f, columns, inside);
+    else
+      slide(side, x + k * depth, g.c, g.h * g.w, y + k * columns, f, depth, columns,
+            [&](Index tap) { return Matrix{w + tap * depth * f + k * columns, 1, f}; }, inside);
+  }
+  if (groups > 1) ending.runAll(total);
+}
+
+void inputGradient(const Call& c, float* y, const Ending& ending) {
+  Windows g(c.params);
+  Index f = c.params[Windows::WORDS], groups = c.params[Windows::WORDS + 1], total = g.n * g.h * g.w * g.c;
+  const float *ct = c.at<float>(0), *w = c.at<float>(1);
+  Side side = {g, false, g.h * g.w, nullptr};
+  Index depth = f / groups, columns = g.c / groups;
+  if (groups > 1 && groups == g.c) {
+    depthwise(side, ct, w, y, f);
+    return ending.runAll(total);
+  }
+  if (groups == 1 && g.taps() > 1 && divideUp(g.taps() * g.c, W) * 2 <= g.taps() * divideUp(g.c, W)) {
+    gatherTaps(g, ct, w, y, f);
+    return ending.runAll(total);
+  }
+  side.order = phaseOrder(g);
+  bool apart = groups > 1 || side.order != nullptr;
+  Ending inside = apart ? Ending() : ending;
+  Tiles tiles(g, false, f, depth);
+  for (Index k = 0; k < groups; k++) {
+    if (tiled(g, depth, columns))
+      slideTiles<true>(tiles, ct + k * depth, w + k * depth, f, y + k * columns, g.c, columns, inside);
+    else
+      slide(side, ct + k * depth, f, g.oh * g.ow, y + k * columns, g.c, depth, columns,
+            [&](Index tap) { return Matrix{w + tap * columns * f + k * depth, f, 1}; }, inside);
+  }
+  if (apart) ending.runAll(total);
+}
+
+// A convolution and its ending: `c` has the params and the first two operands of the convolution, then which input of the loop
+// program is its result, which result's memory holds it, the program; the other inputs of the program, its results.
+template <class Product>
+void withEnding(const Call& c, Product product) {
+  const int32_t *words = c.params + Windows::WORDS + 2, *program = words + 2;
+  Index reads = program[4];
+  char* const* results = c.operands + 1 + reads;
+  char* out = results[words[1]];
+  char** operands = static_cast<char**>(__builtin_alloca(static_cast<size_t>(c.count) * sizeof(char*)));
+  for (Index i = 0; i < reads; i++) operands[i] = i == words[0] ? out : c.operands[i < words[0] ? 2 + i : 1 + i];
+  for (Index i = 0; results + i < c.operands + c.count; i++) operands[reads + i] = results[i];
+  product(c, reinterpret_cast<float*>(out), Ending{program, operands});
+}
+
 }  // namespace
 
 // Equals conv of src/engine/ops/conv.ts. params: windows (windows.hpp), F, groups. Operands: x, w, y.
-void conv(const Call& c) {
-  Windows g(c.params);
-  Index f = c.params[Windows::WORDS], groups = c.params[Windows::WORDS + 1];
-  const float *x = c.at<float>(0), *w = c.at<float>(1);
-  Side side = {g, true, g.oh * g.ow, nullptr};
-  if (groups > 1 && groups == g.c) return depthwise(side, x, w, c.at<float>(2), f);
-  if (groups == 1 && g.c <= 4 && g.taps() > 1) return convPatches(g, x, w, c.at<float>(2), f);
-  Index depth = g.c / groups, columns = f / groups;
-  if (tiled(g, depth, columns)) {
-    Tiles tiles(g, true, g.c, depth);
-    for (Index k = 0; k < groups; k++)
-      slideTiles<false>(tiles, x + k * depth, w + k * columns, f, c.at<float>(2) + k * columns, f, columns);
-    return;
-  }
-  for (Index k = 0; k < groups; k++)
-    slide(side, x + k * depth, g.c, g.h * g.w, c.at<float>(2) + k * columns, f, depth, columns,
-          [&](Index tap) { return Matrix{w + tap * depth * f + k * columns, 1, f}; });
-}
+void conv(const Call& c) { forward(c, c.at<float>(2), {}); }
 
 // Equals convInput of src/engine/ops/conv.ts. params as conv. Operands: ct, w, result.
-void convInput(const Call& c) {
-  Windows g(c.params);
-  Index f = c.params[Windows::WORDS], groups = c.params[Windows::WORDS + 1];
-  const float *ct = c.at<float>(0), *w = c.at<float>(1);
-  Side side = {g, false, g.h * g.w, nullptr};
-  if (groups > 1 && groups == g.c) return depthwise(side, ct, w, c.at<float>(2), f);
-  if (groups == 1 && g.taps() > 1 && divideUp(g.taps() * g.c, W) * 2 <= g.taps() * divideUp(g.c, W))
-    return gatherTaps(g, ct, w, c.at<float>(2), f);
-  side.order = phaseOrder(g);
-  Index depth = f / groups, columns = g.c / groups;
-  if (tiled(g, depth, columns)) {
-    Tiles tiles(g, false, f, depth);
-    for (Index k = 0; k < groups; k++)
-      slideTiles<true>(tiles, ct + k * depth, w + k * depth, f, c.at<float>(2) + k * columns, g.c, columns);
-    return;
-  }
-  for (Index k = 0; k < groups; k++)
-    slide(side, ct + k * depth, f, g.oh * g.ow, c.at<float>(2) + k * columns, g.c, depth, columns,
-          [&](Index tap) { return Matrix{w + tap * columns * f + k * depth, f, 1}; });
-}
+void convInput(const Call& c) { inputGradient(c, c.at<float>(2), {}); }
+
+// Equal conv and convInput and a loop program on the result, as matmulLoop does matmul: params and operands are put
+// together in the same way.
+void convLoop(const Call& c) { withEnding(c, forward); }
+void convInputLoop(const Call& c) { withEnding(c, inputGradient); }
 
 // Equals convFilter of src/engine/ops/conv.ts. params as conv. Operands: x, ct, result.
 // Shards of the positions are summed apart and joined in order, so that threads do not matter.

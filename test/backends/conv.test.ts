@@ -1,11 +1,22 @@
 // Convolution and pooling on sizes that take the fast paths and are split over threads: the op's float64 meaning, and the same
 // bits on any number of threads.
 import { describe, expect, it } from "vitest";
-import type { TensorType } from "../../src/engine/core/index.ts";
-import { conv, convFilter, convInput, float, maxPoolScatter } from "../../src/engine/ops/index.ts";
-import { anyOp, type SampleInput } from "../../src/engine/program/index.ts";
+import type { Backend, KernelSpec } from "../../src/engine/backend/index.ts";
+import type { HostArray, TensorType } from "../../src/engine/core/index.ts";
+import {
+  add,
+  broadcast,
+  conv,
+  convFilter,
+  convInput,
+  float,
+  fusedElementwise,
+  maxPoolScatter,
+  tanh,
+} from "../../src/engine/ops/index.ts";
+import { anyOp, trace, type Op, type SampleInput } from "../../src/engine/program/index.ts";
 import { assertClose, drawSamples } from "../../src/testing/index.ts";
-import { machineBackends, meaning, nativeVariant, runOp, tolerance, variants } from "./one-call.ts";
+import { machineBackends, meaning, nativeVariant, runKernel, runOp, tolerance, variants } from "./one-call.ts";
 
 interface Case {
   readonly x: readonly [number, number, number, number];
@@ -31,6 +42,7 @@ const cases: { readonly [name: string]: Case } = {
   "3x3, steps of two": { x: [3, 15, 15, 16], kernel: [3, 3, 33], pad: [1, 1], stride: 2 },
   "3x3, dilated": { x: [2, 13, 13, 16], kernel: [3, 3, 16], pad: [2, 2], dilation: 2 },
   "1x1": { x: [3, 13, 13, 40], kernel: [1, 1, 50] },
+  "3x3, every channel by itself": { x: [2, 9, 9, 20], kernel: [3, 3, 40], pad: [1, 1], groups: 20 },
 };
 
 const calls = Object.entries(cases).flatMap(
@@ -62,6 +74,57 @@ const pools = Object.entries({
   const y = float([x[0]!, ...[1, 2].map((i) => Math.floor((x[i]! + pad[0]! + pad[1]! - window[i - 1]!) / strides[i - 1]!) + 1), x[3]!]); // prettier-ignore
   return [`maxPoolScatter ${name}`, anyOp(maxPoolScatter.op), [image, y], attrs] as const;
 });
+
+// tanh(result + bias of the channel) by the twin of a convolution that ends with a loop program.
+function withEnd(
+  backend: Backend,
+  op: Op,
+  { inputs, attrs, arrays }: { inputs: readonly SampleInput[]; attrs: object; arrays: readonly HostArray[] },
+): HostArray {
+  // prettier-ignore
+  const shape = op.shape(inputs, attrs as never)[0]!.shape;
+  const [result, bias] = [float(shape), float([shape[3]!])];
+  const { program: body } = trace([result, bias], ([x, b]) => [tanh(add(x!, broadcast(b!, shape, [3])))]);
+  const kernel = (of: Op, types: readonly TensorType[], how: object): KernelSpec => {
+    const lowered = backend.lower({ op: of, attrs: how as never, inputs: types, outputs: [result] });
+    expect(lowered).toHaveProperty("params");
+    return lowered as KernelSpec;
+  };
+  const loop = kernel(anyOp(fusedElementwise.op), [result, bias], { body });
+  const params = [...kernel(op, inputs, attrs).params, loop.reads!.indexOf(0), 0, ...loop.params];
+  const types = [...inputs, bias];
+  const call = { op: op.name, inputs: types, outputs: [result], arrays: [...arrays, ...drawSamples([bias], 1)] };
+  return runKernel(backend, { kernel: `${op.name}Loop`, params }, call)[0]!;
+}
+
+describe.each(calls.filter(([, op]) => op.name !== "convFilter"))(
+  "%s, with a loop program at its end",
+  (_, op, inputs, attrs) => {
+    const arrays = drawSamples(inputs, 0);
+    const plain = meaning(
+      op,
+      inputs,
+      attrs as never,
+      arrays.map(({ data }) => data),
+    )[0]!;
+    const channels = op.shape(inputs, attrs as never)[0]!.shape[3]!;
+    const bias = drawSamples([float([channels])], 1)[0]!.data;
+    const expected = [...plain].map((x, i) => Math.tanh(x + bias[i % channels]!));
+
+    it.each(machineBackends().map(({ label, open }) => [label, open] as const))("%s", (__, open) => {
+      const allowed = tolerance(op, inputs, { attrs, dtype: "float32" });
+      assertClose(withEnd(open(), op, { inputs, attrs, arrays }).toFlat(), expected, { ...allowed, what: op.name });
+    });
+
+    const here = variants.filter((variant) => nativeVariant(variant, 1) !== undefined);
+    it.each(here)("native %s: the same bits on one thread and three", (variant) => {
+      const [serial, parallel] = [1, 3].map((threads) =>
+        withEnd(nativeVariant(variant, threads)!, op, { inputs, attrs, arrays }),
+      );
+      expect(serial!.equals(parallel!)).toBe(true);
+    });
+  },
+);
 
 describe.each([...calls, ...pools])("%s", (_, op, inputs, attrs) => {
   const types: readonly TensorType[] = inputs;
