@@ -66,8 +66,9 @@ const isWork = (stretch: number): boolean => stretch % 2 === 1;
 
 // The one stretch of element-wise equations that reads a value later; undefined where work, or another one, reads it too.
 function laterReader(value: Value, own: number, uses: Uses): number | undefined {
-  const [later, ...more] = (uses.get(value) ?? []).filter((stretch) => stretch > own);
-  return later === undefined || more.length > 0 || later === Infinity || isWork(later) ? undefined : later;
+  const list = uses.get(value) ?? [];
+  const later = list.at(-1) ?? own;
+  return later > own && later !== Infinity && !isWork(later) && !(list.at(-2)! > own) ? later : undefined;
 }
 
 // What each stretch makes for one later stretch alone.
@@ -101,7 +102,7 @@ function cheapestCut(kept: readonly Value[], into: number, of: Stretches): reado
   const there = (value: Value): boolean => {
     const maker = makers.get(value);
     if (maker !== undefined && equations[maker]!.op.traits.kind === "create") return true;
-    return !frontier.has(value) && (uses.get(value) ?? []).some((stretch) => stretch >= into);
+    return !frontier.has(value) && (uses.get(value)?.at(-1) ?? 0) >= into;
   };
   for (;;) {
     let last = -1;

@@ -28,18 +28,20 @@ export function sink(program: Program, target: Target): Program {
   );
   const placed = new Array<boolean>(equations.length).fill(false);
   const isPlaced = (i: number): boolean => placed[i]!;
+  /** Values that an equation placed so far reads. */
+  const read = new Set<Value>();
   const order: Equation[] = []; // from the last to the first
 
   const mayMove = (i: number): boolean => {
     const { inputs, outputs } = equations[i]!;
     let longer = 0;
     for (const value of new Set(inputs)) {
-      const others = readers.get(value)!.filter((reader) => reader !== i);
       const maker = makers.get(value);
       if (maker === undefined) {
         // A result may take over the memory of an input that its own equation reads: that one must stay behind this.
-        if (others.some((reader) => reader > i && makesResult[reader]! && !placed[reader]!)) return false;
-      } else if (!others.some(isPlaced) && !(movable[maker]! && others.length === 0)) longer += bufferBytes(value);
+        if (readers.get(value)!.some((reader) => reader > i && makesResult[reader]! && !placed[reader]!)) return false;
+      } else if (!read.has(value) && !(movable[maker]! && readers.get(value)!.length === 1))
+        longer += bufferBytes(value);
     }
     return longer <= outputs.reduce((bytes, output) => bytes + bufferBytes(output), 0);
   };
@@ -47,13 +49,14 @@ export function sink(program: Program, target: Target): Program {
   const place = (i: number): void => {
     placed[i] = true;
     order.push(equations[i]!);
+    for (const value of equations[i]!.inputs) read.add(value);
     const before = new Set(
       equations[i]!.inputs.map((value) => makers.get(value)).filter((maker) => maker !== undefined),
     );
     for (const maker of [...before].sort((a, b) => b - a)) {
       if (!movable[maker]! || placed[maker]!) continue;
-      const read = equations[maker]!.outputs.every((output) => (readers.get(output) ?? []).every(isPlaced));
-      if (read && mayMove(maker)) place(maker);
+      const last = equations[maker]!.outputs.every((output) => (readers.get(output) ?? []).every(isPlaced));
+      if (last && mayMove(maker)) place(maker);
     }
   };
 

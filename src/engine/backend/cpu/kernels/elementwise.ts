@@ -3,7 +3,7 @@ import type { DType } from "../../../core/index.ts";
 import { repetition } from "../../../ops/index.ts";
 import type { Program, Value } from "../../../program/index.ts";
 import type { LowerContext, Lowered } from "../../backend.ts";
-import { emitters } from "./emit.ts";
+import { emitters, partial } from "./emit.ts";
 import { LoopProgram, type Register } from "./loop.ts";
 import { rule, sizeOf, type LowerRule, type LowerRules, type LowerTarget } from "./lowering.ts";
 
@@ -36,6 +36,7 @@ export function fusible(context: LowerContext<never>, target: LowerTarget): bool
   const emit = emitters.get(op.name);
   const size = sizeOf(outputs[0]!.shape);
   if (emit === undefined || inputs.some((type) => sizeOf(type.shape) !== size)) return false;
+  if (!partial.has(op.name)) return true;
   const trial = new LoopProgram(context, target);
   const registers = inputs.map((_, i) => trial.load(i));
   return emit(trial, { name: op.name, attrs, inputs }, registers) !== undefined;

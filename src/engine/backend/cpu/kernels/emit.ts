@@ -116,3 +116,6 @@ export const emitters: ReadonlyMap<string, Emit> = new Map([
   ...logicalOps.split(" ").map((name) => [name, logical] as const),
   ...Object.entries({ clamp, cast, gelu, silu, sgdUpdate, adamwUpdate }),
 ]);
+
+/** The ops among them that the kernel cannot run with every attribute. */
+export const partial: ReadonlySet<string> = new Set(["clamp"]);
