@@ -14,6 +14,7 @@ constexpr Index KC = 384;          // depth of a panel: a strip of B, NR · KC f
 constexpr Index MC = 24 * MR;      // rows of a block of A: MC · KC floats stay in the second-level cache
 constexpr Index NC = 64 * NR;      // columns of a panel of B where there are several blocks
 constexpr Index PACKED = 1 << 20;  // floats that are packed at a time
+constexpr Index SEGMENT = 8 * NR;  // columns that are finished at a time: whole blocks of a loop program
 
 /// A(i, p) = data[i · outer + p · k]; B(p, j) = data[j · outer + p · k].
 struct Matrix {
@@ -235,7 +236,8 @@ static inline void gemmStrip(Index rows, Index columns, Index k, const float* pa
 struct Tasks {
   Index rows, columns, blocks, groups;
 
-  Tasks(Index m, Index n, Index k) {
+  // `whole`: rows are cut first, so that what is finished lies in long runs.
+  Tasks(Index m, Index n, Index k, bool whole) {
     constexpr Index WORK = 1 << 17, ENOUGH = 16;  // multiplications that are worth a task; tasks that fill the threads
     Index wanted = least(ENOUGH, m * n * k / WORK);
     blocks = divideUp(m, MC);
@@ -243,8 +245,8 @@ struct Tasks {
     cut(m, n);
     // Tasks near squares read the least.
     while (blocks * groups < wanted) {
-      if (rows >= columns && rows >= 8 * MR) blocks *= 2;
-      else if (columns >= 2 * NR) groups *= 2;
+      if (whole ? rows >= 16 * MR : rows >= columns && rows >= 8 * MR) blocks *= 2;
+      else if (columns >= (whole && rows > 4 * MR ? 2 * SEGMENT : 2 * NR)) groups *= 2;
       else break;
       cut(m, n);
     }
@@ -264,8 +266,9 @@ static inline bool packsRight(Index m, Index n, Index k, Matrix b) {
 }
 
 // A block of C over k steps. `left`, `right`: A and B packed; or null, and they are read in place or packed here.
-static inline void gemmBlock(Index m, Index n, Index k, Matrix a, Matrix b, const float* left, const float* right,
-                             float* c, Index cRow, bool add) {
+template <class Ready>
+inline void gemmBlock(Index m, Index n, Index k, Matrix a, Matrix b, const float* left, const float* right, float* c,
+                      Index cRow, bool add, const Ready& ready) {
   if (left == nullptr && packsLeft(m, n, a)) {
     float* own = scratchOf<float>(PACK_A, m * k + W);
     for (Index i = 0; i < m; i += MR) packA(own + i * k, a.at(i, 0), least(MR, m - i), k);
@@ -285,12 +288,22 @@ static inline void gemmBlock(Index m, Index n, Index k, Matrix a, Matrix b, cons
       strip = own;
     }
     gemmStrip(m, columns, k, left, a, strip, step, c + j, cRow, add);
+    ready(j + columns);
   }
 }
 
 /// What gemm does with a block of C that is ready, while it is in a cache: finish(i0, rows, j0, columns).
 struct Nothing {
   void operator()(Index, Index, Index, Index) const {}
+};
+
+template <class Finish>
+struct Finishes {
+  static constexpr bool value = true;
+};
+template <>
+struct Finishes<Nothing> {
+  static constexpr bool value = false;
 };
 
 /// C[m, n] (+)= A[m, k] · B[k, n]. The order of every sum depends on k alone. Each element of C is finished once.
@@ -305,7 +318,7 @@ inline void gemm(Index m, Index n, Index k, Matrix a, Matrix b, float* c, Index 
   Index wide = m > MC ? NC : n;
   for (Index j0 = 0; j0 < n; j0 += wide) {
     Index width = least(wide, n - j0);
-    Tasks tasks(m, width, k);
+    Tasks tasks(m, width, k, Finishes<Finish>::value);
     // What several blocks read is packed once for all, as many panels at a time as PACKED floats hold.
     bool shareLeft = tasks.groups > 1 && packsLeft(tasks.rows, tasks.columns, a);
     bool shareRight = tasks.blocks > 1 && packsRight(tasks.rows, tasks.columns, depth, b);
@@ -333,14 +346,19 @@ inline void gemm(Index m, Index n, Index k, Matrix a, Matrix b, float* c, Index 
       parallelFor(tasks.blocks * tasks.groups, m * width * (end - p0) / 16, [&](Index task) {
         Index i = task / tasks.groups * tasks.rows, rows = least(tasks.rows, m - i);
         Index j = task % tasks.groups * tasks.columns, columns = least(tasks.columns, width - j);
+        Index finished = 0;
         for (Index p = p0; p < end; p += depth) {
           Index steps = least(depth, end - p);
+          bool last = end == k && p + depth >= end;
           gemmBlock(rows, columns, steps, a.at(i, p), b.at(j0 + j, p),
                     shareLeft ? left + (p - p0) * tiles * MR + i * steps : nullptr,
                     shareRight ? right + (p - p0) * strips * NR + j * steps : nullptr, c + i * cRow + j0 + j, cRow,
-                    add || p > 0);
+                    add || p > 0, [&](Index ready) {
+                      if (!last || (ready - finished < SEGMENT && ready < columns)) return;
+                      finish(i, rows, j0 + j + finished, ready - finished);
+                      finished = ready;
+                    });
         }
-        if (end == k) finish(i, rows, j0 + j, columns);
       });
     }
   }

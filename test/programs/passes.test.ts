@@ -29,6 +29,7 @@ test("each pass is reported with the equations before and after it", () => {
     "sink 9 9 false",
     "remake 9 9 false",
     "fuse 9 9 false",
+    "epilogue 9 9 false",
     "lower 9 9 true",
   ]);
   expect(reports.every(({ ms }) => ms >= 0)).toBe(true);

@@ -82,6 +82,8 @@ export interface Backend {
   lower(context: LowerContext<never>): Lowered | undefined;
   /** Whether an equation may be part of a fused element-wise group; absent where there is no kernel for groups. */
   readonly fusible?: ((context: LowerContext<never>) => boolean) | undefined;
+  /** Whether a contraction's kernel can run element-wise work on its result; absent where none can. */
+  readonly epilogue?: ((context: LowerContext<never>) => boolean) | undefined;
   allocate(type: TensorType): Memory;
   free(memory: Memory): void;
   /** A host array's own memory, where programs can read it as it is; absent or undefined where it must be copied. */

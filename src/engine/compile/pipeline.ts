@@ -5,6 +5,7 @@ import { lower } from "./lower.ts";
 import { canonicalize } from "./passes/canonicalize.ts";
 import { cse } from "./passes/cse.ts";
 import { dce } from "./passes/dce.ts";
+import { epilogue } from "./passes/epilogue.ts";
 import { fuse } from "./passes/fuse.ts";
 import { fold } from "./passes/fold.ts";
 import { legalize } from "./passes/legalize.ts";
@@ -31,6 +32,7 @@ export const passes: readonly Pass[] = [
   { name: "sink", run: sink },
   { name: "remake", run: remake },
   { name: "fuse", run: fuse },
+  { name: "epilogue", run: epilogue },
 ];
 
 /** What a pass did. Lowering is the last one: from equations to kernel calls, loops' bodies included. */

@@ -7,4 +7,6 @@ export interface Target {
   lower(context: LowerContext<never>): Lowered | undefined;
   /** Whether an equation may be part of a fused group; absent where there is no kernel for groups. */
   readonly fusible?: ((context: LowerContext<never>) => boolean) | undefined;
+  /** Whether a contraction's kernel can run element-wise work on its result; absent where none can. */
+  readonly epilogue?: ((context: LowerContext<never>) => boolean) | undefined;
 }

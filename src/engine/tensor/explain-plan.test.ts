@@ -26,8 +26,8 @@ describe.each((["native", "wasm"] as const).filter(runs))("%s", (name) => {
       const kernels: string[] = [];
       forEachCall(own.steps, ({ kernel }) => void kernels.push(kernel));
       expect(plan.calls.map(({ kernel }) => kernel)).toEqual(kernels);
-      const products = plan.calls.filter(({ kernel }) => kernel === "matmul");
-      expect(products.map(({ flops }) => flops)).toEqual([2 * 96 * 64 * 64, 2 * 64 * 64 * 96]);
+      const products = plan.calls.filter(({ kernel }) => kernel.startsWith("matmul"));
+      expect(products.map(({ flops }) => flops)).toEqual([2 * 96 * 64 * 64, 2 * 64 * 64 * 96 + 2 * 64 * 64]);
       expect(products[0]!.bytes).toBe(4 * (96 * 64 + 64 * 64 + 96 * 64));
       expect(products.every(({ seconds, peakShare }) => seconds > 0 && peakShare > 0 && peakShare < 3)).toBe(true);
       expect(plan.kernelSeconds).toBeGreaterThan(0);

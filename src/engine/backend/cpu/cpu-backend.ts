@@ -4,7 +4,7 @@ import { bufferBytes, elementBytes, encodePlan, forEachCall, type Plan } from ".
 import type { Backend, LoadedPlan, LowerContext, Lowered, Memory, Turns } from "../backend.ts";
 import { writeArray } from "./convert.ts";
 import type { Block, Driver, DriverPlan, Failure } from "./driver.ts";
-import { fusible, loweringTable, type LowerTarget } from "./kernels/index.ts";
+import { fusible, loweringTable, takesEpilogue, type LowerTarget } from "./kernels/index.ts";
 
 /** Freed memory kept for the next allocation of its size class, in bytes. */
 const MAX_POOLED = 1 << 28;
@@ -85,6 +85,10 @@ export class CpuBackend implements Backend {
 
   fusible(context: LowerContext<never>): boolean {
     return fusible(context, this.#target);
+  }
+
+  epilogue({ op }: LowerContext<never>): boolean {
+    return takesEpilogue(op.name);
   }
 
   allocate(type: TensorType): Memory {

@@ -59,8 +59,8 @@ describe("fuse", () => {
       return [ops.exp(ops.neg(product)), ops.exp(ops.neg(b!))];
     });
     const kernels = calls(program);
-    expect(kernels.filter((name) => name.includes("neg exp"))).toHaveLength(2);
-    expect(kernels).toContain("matmul");
+    expect(kernels.filter((name) => name.startsWith("tanh"))).not.toHaveLength(0);
+    expect(kernels.filter((name) => name.includes("neg exp")).sort()).toEqual(["matmul neg exp", "neg exp"]);
   });
 
   it("leaves a single op and a broadcast alone", () => {

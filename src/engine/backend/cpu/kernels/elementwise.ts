@@ -42,26 +42,46 @@ export function fusible(context: LowerContext<never>, target: LowerTarget): bool
   return emit(trial, { name: op.name, attrs, inputs }, registers) !== undefined;
 }
 
+/** How a group reads what it is given: as it lies, or repeated. */
+export interface GroupInputs {
+  readonly load: (input: Value) => Register;
+  readonly repeat: (input: Value, by: { readonly inner: number; readonly period: number }) => Register;
+}
+
+/** Writes equations, and stores of the outputs; false where one cannot be said. */
+export function writeGroup(
+  loop: LoopProgram,
+  { equations, outputs }: Pick<Program, "equations" | "outputs">,
+  { load, repeat }: GroupInputs,
+): boolean {
+  const registers = new Map<Value, Register>();
+  const read = (value: Value): Register => registers.get(value) ?? load(value);
+  for (const { op, attrs, inputs, outputs: made } of equations) {
+    const [input] = inputs as readonly [Value];
+    if (op.name === "broadcast") {
+      const { shape, axes } = attrs as Broadcast;
+      registers.set(made[0]!, registers.get(input) ?? repeat(input, repetition(input.shape, shape, axes)!));
+    } else if (op.name === "reshape") {
+      registers.set(made[0]!, read(input));
+    } else {
+      const results = emitters.get(op.name)!(loop, { name: op.name, attrs, inputs }, inputs.map(read));
+      if (results === undefined) return false;
+      made.forEach((output, i) => registers.set(output, results[i]!));
+    }
+  }
+  outputs.forEach((output, o) => loop.store(o, read(output)));
+  return true;
+}
+
 const group: LowerRule = rule<{ body: Program }>((context, target) => {
   const { body } = context.attrs;
   const loop = new LoopProgram(context as never, target);
   const position = new Map(body.inputs.map((input, i) => [input, i]));
-  const registers = new Map<Value, Register>();
-  const read = (value: Value): Register => registers.get(value) ?? loop.load(position.get(value)!);
-  for (const { op, attrs, inputs, outputs } of body.equations) {
-    if (op.name === "broadcast") {
-      const [input] = inputs as readonly [Value];
-      const { shape, axes } = attrs as Broadcast;
-      const register = registers.get(input) ?? loop.repeat(position.get(input)!, repetition(input.shape, shape, axes)!);
-      registers.set(outputs[0]!, register);
-      continue;
-    }
-    const results = emitters.get(op.name)!(loop, { name: op.name, attrs, inputs }, inputs.map(read));
-    if (results === undefined) return undefined;
-    outputs.forEach((output, i) => registers.set(output, results[i]!));
-  }
-  body.outputs.forEach((output, o) => loop.store(o, read(output)));
-  return { ...loop.lowered(), label: body.equations.map(({ op }) => op.name).join(" ") };
+  const said = writeGroup(loop, body, {
+    load: (input) => loop.load(position.get(input)!),
+    repeat: (input, by) => loop.repeat(position.get(input)!, by),
+  });
+  return said ? { ...loop.lowered(), label: body.equations.map(({ op }) => op.name).join(" ") } : undefined;
 });
 
 /** Rules of the element-wise ops and of their groups. */

@@ -2,6 +2,7 @@
 import { attentionRules } from "./attention.ts";
 import { contractRules } from "./contract.ts";
 import { elementwiseRules } from "./elementwise.ts";
+import { epilogueRules } from "./epilogue.ts";
 import { fusedRules } from "./fused.ts";
 import { indexingRules } from "./indexing.ts";
 import { layoutRules } from "./layout.ts";
@@ -10,6 +11,7 @@ import { reduceRules } from "./reduce.ts";
 import { windowRules } from "./window.ts";
 
 export { fusible } from "./elementwise.ts";
+export { takesEpilogue } from "./epilogue.ts";
 export type { LowerRule, LowerTarget } from "./lowering.ts";
 
 /** Rules by op name. */
@@ -23,5 +25,6 @@ export const loweringTable: ReadonlyMap<string, LowerRule> = new Map(
     ...windowRules,
     ...indexingRules,
     ...fusedRules,
+    ...epilogueRules,
   }),
 );
