@@ -1,5 +1,4 @@
 // Contractions that go on with a loop program: the kernel runs it on each block of the result.
-import type { TensorType } from "../../../core/index.ts";
 import type { Program, Value } from "../../../program/index.ts";
 import { contractRules } from "./contract.ts";
 import { writeGroup } from "./elementwise.ts";
@@ -37,7 +36,7 @@ const fusedContraction: LowerRule = rule<{ body: Program }>((context, target) =>
       op: context.op as never,
       attrs: context.attrs as never,
       outputs: context.outputs,
-      inputs: [product as TensorType, ...context.inputs],
+      inputs: [product, ...context.inputs],
       constants: [undefined, ...(context.constants ?? [])],
       single: [false, ...(context.single ?? context.inputs.map(() => false))],
     },
