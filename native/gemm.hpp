@@ -238,8 +238,9 @@ struct Tasks {
 
   // `whole`: rows are cut first, so that what is finished lies in long runs.
   Tasks(Index m, Index n, Index k, bool whole) {
-    constexpr Index WORK = 1 << 17, ENOUGH = 16;  // multiplications that are worth a task; tasks that fill the threads
-    Index wanted = least(ENOUGH, m * n * k / WORK);
+    // Multiplications that are worth a task, while there are few tasks and when there are enough for some threads.
+    constexpr Index SMALL = 1 << 17, LARGE = 5 << 24;
+    Index work = m * n * k, wanted = most(least(8, work / SMALL), least(16, work / LARGE));
     blocks = divideUp(m, MC);
     groups = 1;
     cut(m, n);
