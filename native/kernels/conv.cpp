@@ -1,9 +1,10 @@
-// Convolution of images [N, H, W, C] with kernels [KH, KW, C/groups, F] and its two adjoints, as products without an im2col buffer:
-// rows of the left operand are pointers into the images.
+// Convolution of images [N, H, W, C] with kernels [KH, KW, C/groups, F] and its two adjoints, without an im2col buffer:
+// the images are read where they lie, through tiles (winograd.hpp), rows of windows or pointers to rows.
 #include "depthwise.hpp"
 #include "ending.hpp"
 #include "gemm.hpp"
 #include "kernels.hpp"
+#include "window-rows.hpp"
 #include "winograd.hpp"
 
 namespace chainrule {
@@ -122,14 +123,6 @@ const int32_t* phaseOrder(const Windows& g) {
   return order;
 }
 
-// A short copy: no call for the few floats of a narrow image.
-ALWAYS_INLINE void copyFloats(float* to, const float* from, Index n) {
-  if (n >= 64) return copyBytes(to, from, n * 4);
-  Index i = 0;
-  for (; i + W <= n; i += W) store(to + i, loadF(from + i));
-  for (; i < n; i++) to[i] = from[i];
-}
-
 // Patches of positions [first, first + count), one row of taps · depth floats each, for channels [c0, c0 + depth).
 void layPatches(const Windows& g, const float* x, Index first, Index count, Index c0, Index depth, float* out) {
   Index places = g.oh * g.ow, image = first / places, i = first % places / g.ow, j = first % g.ow;
@@ -159,18 +152,6 @@ void layPatches(const Windows& g, const float* x, Index first, Index count, Inde
     i = 0;
     image++;
   }
-}
-
-// Few input channels: the taps join the channels in one long reduction over patches of some positions.
-void convPatches(const Windows& g, const float* x, const float* w, float* y, Index f, const Ending& ending) {
-  Index total = g.n * g.oh * g.ow, depth = g.taps() * g.c;
-  parallelFor(divideUp(total, BLOCK), total * depth * f / 16 + total * depth / 4, [&](Index chunk) {
-    Index first = chunk * BLOCK, count = least(BLOCK, total - first);
-    float* tile = scratchOf<float>(TILE, BLOCK * depth);
-    layPatches(g, x, first, count, 0, g.c, tile);
-    gemm(count, f, depth, {tile, depth, 1}, {w, 1, f}, y + first * f, f, false);
-    ending.run(first * f, count * f);
-  });
 }
 
 // The input gradient with few channels: the products of bands of windows with all taps at once, columns taps × C, are
@@ -223,7 +204,7 @@ void forward(const Call& c, float* y, const Ending& ending) {
     depthwise(side, x, w, y, f);
     return ending.runAll(total);
   }
-  if (groups == 1 && g.c <= 4 && g.taps() > 1) return convPatches(g, x, w, y, f, ending);
+  if (groups == 1 && g.ow >= 4 && !tiled(g, depth, columns)) return convRows(g, x, w, y, f, ending);
   Ending inside = groups == 1 ? ending : Ending();
   Tiles tiles(g, true, g.c, depth);
   for (Index k = 0; k < groups; k++) {

@@ -39,6 +39,7 @@ const cases: { readonly [name: string]: Case } = {
   "3x3 on three channels": { x: [2, 21, 20, 3], kernel: [3, 3, 20], pad: [1, 1] },
   "7x7, steps of two, three channels": { x: [1, 29, 30, 3], kernel: [7, 7, 36], pad: [3, 3], stride: 2 },
   "5x5": { x: [4, 12, 12, 9], kernel: [5, 5, 14] },
+  "5x5 on the whole image": { x: [3, 5, 6, 12], kernel: [5, 5, 20] },
   "3x3, steps of two": { x: [3, 15, 15, 16], kernel: [3, 3, 33], pad: [1, 1], stride: 2 },
   "3x3, dilated": { x: [2, 13, 13, 16], kernel: [3, 3, 16], pad: [2, 2], dilation: 2 },
   "1x1": { x: [3, 13, 13, 40], kernel: [1, 1, 50] },
