@@ -10,6 +10,7 @@ namespace {
 constexpr int RANK = 4;         // groups of merged axes, kept and reduced in turn
 constexpr Index SPAN = 4096;    // elements summed in float32 before they join the wide total
 constexpr Index ROWS = 128;     // rows summed in float32 before they join the wide totals
+constexpr int WIDE = W == 16 ? 16 : 8;  // vectors of columns at a time: as many as stay in registers
 constexpr Index PIECE = 32768;  // elements of one thread's share of a long reduction
 
 struct Walk {
@@ -92,6 +93,7 @@ struct MinInt : Typed<int32_t, I> {
 struct Table {
   void (*identity)(Wide* total, Index n);
   void (*stretch)(const uint32_t* x, Index n, Wide* total);
+  void (*shortRows)(const uint32_t* x, Index rows, Index n, Index begin, Index end, uint32_t* y);
   void (*columns)(const uint32_t* x, const Walk& rows, Index begin, Index end, Index n, Wide* total);
   void (*joinAll)(Wide* total, const Wide* more, Index n);
   void (*finish)(const Wide* total, uint32_t* y, Index n);
@@ -127,22 +129,67 @@ struct Reduction {
     }
   }
 
-  // One contiguous stretch, four running vectors.
+  // All lanes joined, by halves.
+  static ALWAYS_INLINE T fold(V v) {
+#if defined(__AVX512F__)
+    v = Op::both(v, __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+    v = Op::both(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3));
+    v = Op::both(v, __builtin_shufflevector(v, v, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1));
+    return Op::both(T(v[0]), T(v[1]));
+#else
+    T lanes[W];
+    store(lanes, v);
+    for (int half = W / 2; half > 0; half /= 2)
+      for (int j = 0; j < half; j++) lanes[j] = Op::both(lanes[j], lanes[j + half]);
+    return lanes[0];
+#endif
+  }
+  // Lanes [from, to) of v, what changes nothing in the others.
+  static ALWAYS_INLINE V only(V v, Index from, Index to) {
+    static const int32_t numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    I lane = load<I>(numbers);
+    V none = V{} + static_cast<T>(Op::identity);
+    return select((lane >= static_cast<int32_t>(from)) & (lane < static_cast<int32_t>(to)), v, none);
+  }
+  // n ≥ W neighbours: four running vectors where there are so many; the last vector ends with them.
+  static ALWAYS_INLINE T many(const T* x, Index n) {
+    V run = load<V>(x);
+    Index i = W;
+    if (n >= 4 * W) {
+      V more[3];
+      for (int v = 0; v < 3; v++) more[v] = load<V>(x + (v + 1) * W);
+      for (i = 4 * W; i + 4 * W <= n; i += 4 * W) {
+        run = Op::both(run, load<V>(x + i));
+        for (int v = 0; v < 3; v++) more[v] = Op::both(more[v], load<V>(x + i + (v + 1) * W));
+      }
+      run = Op::both(Op::both(run, more[0]), Op::both(more[1], more[2]));
+    }
+    for (; i + W <= n; i += W) run = Op::both(run, load<V>(x + i));
+    if (i < n) run = Op::both(run, only(load<V>(x + n - W), W - (n - i), W));
+    return fold(run);
+  }
   static void stretch(const uint32_t* words, Index n, Wide* total) {
     const T* x = reinterpret_cast<const T*>(words);
-    Index i = 0;
-    if (n >= 4 * W) {
-      V run[4];
-      for (int v = 0; v < 4; v++) run[v] = load<V>(x + v * W);
-      for (i = 4 * W; i + 4 * W <= n; i += 4 * W)
-        for (int v = 0; v < 4; v++) run[v] = Op::both(run[v], load<V>(x + i + v * W));
-      T lanes[W];
-      store(lanes, Op::both(Op::both(run[0], run[1]), Op::both(run[2], run[3])));
-      for (int half = W / 2; half > 0; half /= 2)
-        for (int j = 0; j < half; j++) lanes[j] = Op::both(lanes[j], lanes[j + half]);
-      join(*total, lanes[0]);
+    if (n >= W) return join(*total, many(x, n));
+    for (Index i = 0; i < n; i++) join(*total, x[i]);
+  }
+  // Rows [begin, end) of n ≤ SPAN neighbours; `rows` lie one behind the other.
+  static void shortRows(const uint32_t* words, Index rows, Index n, Index begin, Index end, uint32_t* y) {
+    const T* x = reinterpret_cast<const T*>(words);
+    T* out = reinterpret_cast<T*>(y);
+    // A vector may reach into the next rows, but not past the last.
+    Index reach = rows * n < W ? 0 : (rows * n - W) / n + 1;
+    Index whole = n >= W ? end : most(begin, least(end, reach));
+    for (Index r = begin; r < whole; r++) {
+      if (n >= W) out[r] = many(x + r * n, n);
+      else out[r] = fold(only(load<V>(x + r * n), 0, n));
     }
-    for (; i < n; i++) join(*total, x[i]);
+    for (Index r = whole; r < end; r++) {
+      Wide total;
+      identity(&total, 1);
+      stretch(words + r * n, n, &total);
+      finish(&total, y + r, 1);
+    }
   }
 
   // VECTORS · W columns of rows [begin, end), blocks of ROWS rows at a time.
@@ -166,6 +213,7 @@ struct Reduction {
   static void columns(const uint32_t* words, const Walk& rows, Index begin, Index end, Index n, Wide* total) {
     const T* x = reinterpret_cast<const T*>(words);
     Index j = 0;
+    for (; j + WIDE * W <= n; j += WIDE * W) strip<WIDE>(x + j, rows, begin, end, total + j);
     for (; j + 4 * W <= n; j += 4 * W) strip<4>(x + j, rows, begin, end, total + j);
     for (; j + W <= n; j += W) strip<1>(x + j, rows, begin, end, total + j);
     if (j == n) return;
@@ -173,7 +221,7 @@ struct Reduction {
       for (Index i = j; i < n; i++) join(total[i], x[rows.at(r) + i]);
   }
 
-  static constexpr Table table = {identity, stretch, columns, joinAll, finish};
+  static constexpr Table table = {identity, stretch, shortRows, columns, joinAll, finish};
 };
 
 // The last axis is reduced and contiguous. A unit is one span of one row; pieces are fixed runs of units.
@@ -192,8 +240,10 @@ void alongRows(const Table& op, const uint32_t* x, uint32_t* y, const Walk& kept
   Index unitsEach = most(1, PIECE / least(run, SPAN)), pieces = divideUp(units, unitsEach);
   if (outputs >= 8 || pieces == 1) {
     Index each = most(1, PIECE / all);
+    bool together = run <= SPAN && all == run && (kept.rank == 0 || (kept.rank == 1 && kept.strides[0] == run));
     parallelFor(divideUp(outputs, each), outputs * all / 4, [&](Index chunk) {
       Index end = least(outputs, (chunk + 1) * each);
+      if (together) return op.shortRows(x, outputs, run, chunk * each, end, y);
       for (Index k = chunk * each; k < end; k++) {
         Wide total;
         part(kept.at(k), 0, units, &total);
