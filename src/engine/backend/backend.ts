@@ -84,6 +84,8 @@ export interface Backend {
   readonly fusible?: ((context: LowerContext<never>) => boolean) | undefined;
   /** Whether a contraction's kernel can run element-wise work on its result; absent where none can. */
   readonly epilogue?: ((context: LowerContext<never>) => boolean) | undefined;
+  /** Whether an equation may end a fused group, and how: those of one group must be alike. */
+  readonly closing?: ((context: LowerContext<never>) => string | undefined) | undefined;
   allocate(type: TensorType): Memory;
   free(memory: Memory): void;
   /** A host array's own memory, where programs can read it as it is; absent or undefined where it must be copied. */

@@ -9,4 +9,6 @@ export interface Target {
   readonly fusible?: ((context: LowerContext<never>) => boolean) | undefined;
   /** Whether a contraction's kernel can run element-wise work on its result; absent where none can. */
   readonly epilogue?: ((context: LowerContext<never>) => boolean) | undefined;
+  /** Whether an equation may end a fused group, and how: those of one group must be alike. */
+  readonly closing?: ((context: LowerContext<never>) => string | undefined) | undefined;
 }

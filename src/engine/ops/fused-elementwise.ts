@@ -5,7 +5,7 @@ import { add, exp, mul } from "./arith.ts";
 import { greater, where } from "./compare.ts";
 import { expectBody } from "./control.ts";
 import { bind, bool, float, int, withOp, type OpFunction } from "./define.ts";
-import { broadcast } from "./layout.ts";
+import { broadcast, sum } from "./layout.ts";
 import { tanh } from "./math.ts";
 
 type GroupAttrs = { readonly body: Program };
@@ -19,12 +19,13 @@ function sample(
 
 const groupOp: OpRecord<GroupAttrs> = {
   name: "fusedElementwise",
-  doc: "A program of element-wise ops and broadcasts whose results have equally many elements: `y = body(x)`.",
+  doc: "A program of element-wise ops and broadcasts whose results have equally many elements, and sums of them: `y = body(x)`.",
   traits: { kind: "fused", recompute: "cheap" },
   shape: (types, { body }) => {
     expectBody("fusedElementwise", body, types);
-    const sizes = new Set(body.outputs.map(({ shape }) => sizeOf(shape)));
-    if (sizes.size !== 1)
+    const sums = new Set(body.equations.filter(({ op }) => op === (sum.op as never)).map(({ outputs }) => outputs[0]));
+    const sizes = new Set(body.outputs.flatMap((output) => (sums.has(output) ? [] : [sizeOf(output.shape)])));
+    if (sizes.size > 1)
       throw new VerifyError(
         "fusedElementwise",
         `results differ in size: received ${body.outputs.map(String).join(", ")}`,
@@ -32,6 +33,13 @@ const groupOp: OpRecord<GroupAttrs> = {
     return body.outputs.map(({ dtype, shape }) => ({ dtype, shape }));
   },
   decompose: (inputs, { body }) => inline(body, inputs),
+  terms: (_, { body }) =>
+    Math.max(
+      1,
+      ...body.equations.flatMap(({ op, inputs, outputs }) =>
+        op === (sum.op as never) ? [sizeOf(inputs[0]!.shape) / sizeOf(outputs[0]!.shape)] : [],
+      ),
+    ),
   samples: [
     sample([float([3, 37]), float([37])], ([x, b]) => [tanh(add(x!, broadcast(b!, [3, 37], [1])))]),
     sample([float([5, 4]), float([5])], ([x, s]) => [mul(x!, broadcast(s!, [5, 4], [0]))]),
@@ -41,6 +49,14 @@ const groupOp: OpRecord<GroupAttrs> = {
       where(broadcast(c!, [4, 3], [1]), add(x!, y!), x!),
     ]),
     sample([float([0, 3])], ([x]) => [exp(mul(x!, x!))]),
+    sample([float([5, 7])], ([x]) => [sum(exp(x!), [0])]),
+    sample([float([300, 70]), float([300, 70])], ([x, y]) => {
+      const z = mul(x!, y!);
+      return [z, sum(z, [0]), sum(add(z, y!), [0])];
+    }),
+    sample([float([301, 10])], ([x]) => [sum(mul(x!, x!), [1])]),
+    sample([float([2, 3, 700]), float([700])], ([x, b]) => [sum(mul(x!, broadcast(b!, [2, 3, 700], [2])), [2])]),
+    sample([float([130, 131])], ([x]) => [mul(x!, x!), sum(mul(x!, x!), [0, 1])]),
   ],
   errors: [{ ...sample([float([3])], ([x]) => [exp(x!)]), inputs: [float([4])], message: "the body takes float32[3]" }],
 };

@@ -4,7 +4,7 @@ import { bufferBytes, elementBytes, encodePlan, forEachCall, type Plan } from ".
 import type { Backend, LoadedPlan, LowerContext, Lowered, Memory, Turns } from "../backend.ts";
 import { writeArray } from "./convert.ts";
 import type { Block, Driver, DriverPlan, Failure } from "./driver.ts";
-import { fusible, loweringTable, takesEpilogue, type LowerTarget } from "./kernels/index.ts";
+import { fusible, loweringTable, sumPattern, takesEpilogue, type LowerTarget } from "./kernels/index.ts";
 
 /** Freed memory kept for the next allocation of its size class, in bytes. */
 const MAX_POOLED = 1 << 28;
@@ -89,6 +89,10 @@ export class CpuBackend implements Backend {
 
   epilogue({ op }: LowerContext<never>): boolean {
     return takesEpilogue(op.name);
+  }
+
+  closing(context: LowerContext<never>): string | undefined {
+    return sumPattern(context)?.join(" ");
   }
 
   allocate(type: TensorType): Memory {

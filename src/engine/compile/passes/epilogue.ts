@@ -87,7 +87,9 @@ function put(readers: Map<Value, number[]>, value: Value): number[] {
 }
 
 function isElementwise({ op, attrs, inputs, outputs }: Equation, target: Target): boolean {
-  if (op === anyOp(fusedElementwise.op)) return true;
+  // A group that ends with sums is one of another kind.
+  if (op === anyOp(fusedElementwise.op))
+    return (attrs as { readonly body: Program }).body.equations.every((part) => part.op.traits.kind !== "reduce");
   return op.traits.kind === "elementwise" && target.fusible?.({ op, attrs, inputs, outputs }) === true;
 }
 

@@ -1,4 +1,4 @@
-// fuse: neighbouring element-wise equations of one size become one, so that their values pass through registers, not memory.
+// fuse: neighbouring element-wise equations of one size, and sums of them, become one, so that their values pass through registers, not memory.
 import { sizeOf } from "../../core/index.ts";
 import { broadcast, fusedElementwise } from "../../ops/index.ts";
 import { inline, Program, trace, type Equation, type Value } from "../../program/index.ts";
@@ -14,6 +14,9 @@ interface Group {
   readonly equations: Equation[];
   readonly produced: Set<Value>;
   readonly inputs: Set<Value>;
+  /** Results that are sums of the others, and how they walk; nothing in the group reads them. */
+  readonly sums: Set<Value>;
+  closing: string | undefined;
 }
 
 /** Groups what the target says it can run in one pass; programs for other targets stay as they are. */
@@ -28,14 +31,26 @@ export function fuse(program: Program, target: Target): Program {
   // One number everywhere: no memory is read for it, so it connects nothing.
   const uniform = new Set<Value>();
 
-  for (const equation of program.equations) {
+  for (const equation of sumsBesideMakers(program.equations, target)) {
     const { op, attrs, inputs, outputs } = equation;
     const size = sizeOf(outputs[0]!.shape);
     const repeats = op === (broadcast.op as never) && sizeOf(inputs[0]!.shape) === 1;
     const joins = !repeats && target.fusible({ op, attrs, inputs, outputs });
-    // Whoever reads a result of another group needs that group written first.
+    const closing = target.closing?.({ op, attrs, inputs, outputs });
+    const ended = [...open].find((group) => group.produced.has(inputs[0]!) && !group.sums.has(inputs[0]!));
+    if (closing !== undefined && ended !== undefined && (ended.closing ?? closing) === closing) {
+      ended.closing = closing;
+      ended.equations.push(equation);
+      for (const output of outputs) {
+        ended.sums.add(output);
+        ended.produced.add(output);
+      }
+      continue;
+    }
+    // Whoever reads a result of another group, or a sum, needs that group written first.
     for (const group of open) {
-      if (!(joins && group.size === size) && inputs.some((input) => group.produced.has(input))) close(group);
+      const within = joins && group.size === size && !inputs.some((input) => group.sums.has(input));
+      if (!within && inputs.some((input) => group.produced.has(input))) close(group);
     }
     if (repeats || op.traits.kind === "create") {
       // Values from nothing take no time: groups may stay open over them.
@@ -55,7 +70,14 @@ export function fuse(program: Program, target: Target): Program {
     );
     const group = join([...new Set([...makers, ...near])], inputs) ?? join(makers, inputs);
     if (group === undefined) for (const maker of makers) close(maker);
-    const home: Group = group ?? { size, equations: [], produced: new Set(), inputs: new Set() };
+    const home: Group = group ?? {
+      size,
+      equations: [],
+      produced: new Set(),
+      inputs: new Set(),
+      sums: new Set(),
+      closing: undefined,
+    };
     if (group === undefined) open.add(home);
     home.equations.push(equation);
     for (const output of outputs) home.produced.add(output);
@@ -73,14 +95,38 @@ export function fuse(program: Program, target: Target): Program {
     for (const value of reads) if (!groups.some(({ produced }) => produced.has(value))) operands.add(value);
     const equations = groups.reduce((sum, group) => sum + group.equations.length, 1);
     if (equations > MAX_EQUATIONS || operands.size > MAX_OPERANDS) return undefined;
+    const ends = new Set(groups.flatMap(({ closing }) => closing ?? []));
+    if (ends.size > 1) return undefined;
+    for (const end of ends) first.closing = end;
     for (const other of others) {
       open.delete(other);
       first.equations.push(...other.equations);
       for (const value of other.produced) first.produced.add(value);
       for (const value of other.inputs) first.inputs.add(value);
+      for (const value of other.sums) first.sums.add(value);
     }
     return first;
   }
+}
+
+// Sums right behind what makes their terms, so that they find its group open.
+function sumsBesideMakers(equations: readonly Equation[], target: Target): readonly Equation[] {
+  const { fusible, closing } = target;
+  if (fusible === undefined || closing === undefined) return equations;
+  const makers = new Map<Value, Equation>();
+  const behind = new Map<Equation, Equation[]>();
+  const rest = equations.filter((equation) => {
+    const { op, attrs, inputs, outputs } = equation;
+    const maker = inputs.length === 1 ? makers.get(inputs[0]!) : undefined;
+    const ends = maker !== undefined && closing.call(target, { op, attrs, inputs, outputs }) !== undefined;
+    if (ends && fusible.call(target, maker)) {
+      behind.set(maker, [...(behind.get(maker) ?? []), equation]);
+      return false;
+    }
+    for (const output of outputs) makers.set(output, equation);
+    return true;
+  });
+  return rest.flatMap((equation) => [equation, ...(behind.get(equation) ?? [])]);
 }
 
 function countUses(program: Program): Map<Value, number> {
@@ -91,13 +137,14 @@ function countUses(program: Program): Map<Value, number> {
   return uses;
 }
 
-function merged({ equations, produced, inputs }: Group, uses: ReadonlyMap<Value, number>): Equation[] {
+function merged({ equations, produced, inputs, sums }: Group, uses: ReadonlyMap<Value, number>): Equation[] {
   // Broadcasts alone are copies, which have a kernel of their own.
   if (equations.length === 1 || equations.every(({ op }) => op.traits.kind === "layout")) return equations;
   const inside = new Map<Value, number>();
   for (const equation of equations)
     for (const input of equation.inputs) inside.set(input, (inside.get(input) ?? 0) + 1);
-  const outputs = [...produced].filter((value) => (uses.get(value) ?? 0) > (inside.get(value) ?? 0));
+  const read = [...produced].filter((value) => (uses.get(value) ?? 0) > (inside.get(value) ?? 0));
+  const outputs = [...read.filter((value) => !sums.has(value)), ...read.filter((value) => sums.has(value))];
   const operands = [...inputs];
   const part = new Program(operands, equations, outputs);
   const { program: body } = trace(operands, (values) => inline(part, values));

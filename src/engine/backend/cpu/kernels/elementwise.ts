@@ -1,9 +1,10 @@
 // Element-wise ops as loop programs: one op a program, or a whole fused group.
 import type { DType } from "../../../core/index.ts";
 import { repetition } from "../../../ops/index.ts";
-import type { Program, Value } from "../../../program/index.ts";
+import type { Equation, Program, Value } from "../../../program/index.ts";
 import type { LowerContext, Lowered } from "../../backend.ts";
 import { emitters, partial } from "./emit.ts";
+import { reduceGroups } from "./groups.ts";
 import { LoopProgram, type Register } from "./loop.ts";
 import { rule, sizeOf, type LowerRule, type LowerRules, type LowerTarget } from "./lowering.ts";
 
@@ -48,12 +49,12 @@ export interface GroupInputs {
   readonly repeat: (input: Value, by: { readonly inner: number; readonly period: number }) => Register;
 }
 
-/** Writes equations, and stores of the outputs; false where one cannot be said. */
+/** Writes equations; gives what finds a value's register, `undefined` where one cannot be said. */
 export function writeGroup(
   loop: LoopProgram,
-  { equations, outputs }: Pick<Program, "equations" | "outputs">,
+  equations: readonly Equation[],
   { load, repeat }: GroupInputs,
-): boolean {
+): ((value: Value) => Register) | undefined {
   const registers = new Map<Value, Register>();
   const read = (value: Value): Register => registers.get(value) ?? load(value);
   for (const { op, attrs, inputs, outputs: made } of equations) {
@@ -65,23 +66,58 @@ export function writeGroup(
       registers.set(made[0]!, read(input));
     } else {
       const results = emitters.get(op.name)!(loop, { name: op.name, attrs, inputs }, inputs.map(read));
-      if (results === undefined) return false;
+      if (results === undefined) return undefined;
       made.forEach((output, i) => registers.set(output, results[i]!));
     }
   }
-  outputs.forEach((output, o) => loop.store(o, read(output)));
-  return true;
+  return read;
+}
+
+/** Longest row of a sum that ends a group: it has to stay in the cache. */
+const MAX_ROW = 8192;
+const OVER_ROWS = 0;
+const ALONG_ROWS = 1;
+const ALL = 2;
+
+/** How a sum at the end of a group walks its elements: `[mode, row length]` of the kernel; undefined where it cannot be there. */
+export function sumPattern({ op, attrs, inputs }: LowerContext<never>): readonly [number, number] | undefined {
+  const { dtype, shape } = inputs[0] ?? { dtype: "bool", shape: [] };
+  const size = sizeOf(shape);
+  if (op.name !== "sum" || dtype !== "float32" || size < 2) return undefined;
+  const { kept, reduced } = reduceGroups(shape, (attrs as { axes: readonly number[] }).axes);
+  if (kept.dims.length === 0) return [ALL, size];
+  if (kept.dims.length !== 1 || reduced.dims.length !== 1) return undefined;
+  const along = reduced.strides[0] === 1;
+  const row = (along ? reduced : kept).dims[0]!;
+  return row > MAX_ROW ? undefined : [along ? ALONG_ROWS : OVER_ROWS, row];
 }
 
 const group: LowerRule = rule<{ body: Program }>((context, target) => {
   const { body } = context.attrs;
-  const loop = new LoopProgram(context as never, target);
+  const sums = new Map<Value, Equation>();
+  for (const equation of body.equations) if (equation.op.name === "sum") sums.set(equation.outputs[0]!, equation);
+  const part = body.equations.find(({ op }) => op.name !== "sum")!;
+  const loop = new LoopProgram(context as never, target, sizeOf(part.outputs[0]!.shape));
   const position = new Map(body.inputs.map((input, i) => [input, i]));
-  const said = writeGroup(loop, body, {
-    load: (input) => loop.load(position.get(input)!),
-    repeat: (input, by) => loop.repeat(position.get(input)!, by),
+  const read = writeGroup(
+    loop,
+    body.equations.filter(({ op }) => op.name !== "sum"),
+    {
+      load: (input) => loop.load(position.get(input)!),
+      repeat: (input, by) => loop.repeat(position.get(input)!, by),
+    },
+  );
+  if (read === undefined) return undefined;
+  body.outputs.forEach((output, o) => {
+    const sum = sums.get(output);
+    loop.store(o, read(sum?.inputs[0] ?? output), { own: sum !== undefined });
   });
-  return said ? { ...loop.lowered(), label: body.equations.map(({ op }) => op.name).join(" ") } : undefined;
+  const label = body.equations.map(({ op }) => op.name).join(" ");
+  const lowered = { ...loop.lowered(), label };
+  const first = sums.values().next().value;
+  if (first === undefined) return lowered;
+  const pattern = sumPattern({ ...first, outputs: first.outputs } as never)!;
+  return { ...lowered, kernel: "loopSum", params: [...lowered.params, ...pattern, sums.size] };
 });
 
 /** Rules of the element-wise ops and of their groups. */

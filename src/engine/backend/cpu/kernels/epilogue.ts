@@ -42,14 +42,12 @@ const fusedContraction: LowerRule = rule<{ body: Program }>((context, target) =>
     },
     target,
   );
-  const said = writeGroup(
-    loop,
-    { equations: rest, outputs: body.outputs },
-    {
-      load: (input) => loop.load(position.get(input)!),
-      repeat: (input, by) => loop.repeat(position.get(input)!, by),
-    },
-  );
+  const read = writeGroup(loop, rest, {
+    load: (input) => loop.load(position.get(input)!),
+    repeat: (input, by) => loop.repeat(position.get(input)!, by),
+  });
+  if (read === undefined) return undefined;
+  body.outputs.forEach((output, o) => loop.store(o, read(output)));
   const lowered = loop.lowered();
   const {
     reads = [],
@@ -59,7 +57,7 @@ const fusedContraction: LowerRule = rule<{ body: Program }>((context, target) =>
     flops = 0,
   } = lowered as Exclude<typeof lowered, { view: number }>;
   const productRead = reads.indexOf(0);
-  if (!said || productRead < 0) return undefined;
+  if (productRead < 0) return undefined;
 
   // The product is written where a result that may take its memory will be; if there is none, it needs memory of its own.
   const able = inplace.flatMap(([o, read]) => (read === productRead ? [o] : []));

@@ -10,7 +10,7 @@ import type { LowerRule } from "./lowering.ts";
 import { reduceRules } from "./reduce.ts";
 import { windowRules } from "./window.ts";
 
-export { fusible } from "./elementwise.ts";
+export { fusible, sumPattern } from "./elementwise.ts";
 export { takesEpilogue } from "./epilogue.ts";
 export type { LowerRule, LowerTarget } from "./lowering.ts";
 

@@ -20,6 +20,8 @@ export interface LoopStore {
   readonly node: number;
   /** Whether its elements are single bytes. */
   readonly narrow: boolean;
+  /** Whether it takes no input's memory. */
+  readonly own: boolean;
 }
 
 /** An instruction with its operands as nodes; `a` is undefined where the accumulator holds it already. */
@@ -131,7 +133,7 @@ export function arrange(
   const late: Step[] = [];
   steps.forEach((step, time) => {
     for (const store of step.stores.slice()) {
-      const fitting = candidates.filter(({ kind }) => (kind === "byte") === store.narrow);
+      const fitting = candidates.filter(({ kind }) => !store.own && (kind === "byte") === store.narrow);
       const free = fitting.filter(({ operand }) => (lastRead.get(operand) ?? -1) <= time);
       // Where every place it could take is still read later, it is written at the end.
       if (fitting.length > 0 && free.length === 0) {

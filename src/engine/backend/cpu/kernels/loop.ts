@@ -1,6 +1,6 @@
 // Programs of the loop kernel: values written one by one, then put in an order that suits its accumulator.
 import { floatBits } from "../../../plan/index.ts";
-import type { LowerContext, Lowered } from "../../backend.ts";
+import type { KernelSpec, LowerContext } from "../../backend.ts";
 import { arrange, encode, type LoopNode, type LoopStore } from "./loop-code.ts";
 import { sizeOf, type LowerTarget } from "./lowering.ts";
 
@@ -20,10 +20,11 @@ export class LoopProgram {
   readonly #singles = new Set<number>();
   readonly #loaded = new Map<string, Register>();
 
-  constructor(context: LowerContext<never>, target: LowerTarget) {
+  /** `size`: elements of the program, where the first output is a sum of them. */
+  constructor(context: LowerContext<never>, target: LowerTarget, size: number = sizeOf(context.outputs[0]!.shape)) {
     this.#context = context;
     this.#target = target;
-    this.#size = sizeOf(context.outputs[0]!.shape);
+    this.#size = size;
   }
 
   /** Input `i`, element by element; one of a single element is read once, a known number not at all. */
@@ -71,13 +72,13 @@ export class LoopProgram {
     return this.#add({ kind: "op", name, sources });
   }
 
-  /** Output `o` is this value. */
-  store(o: number, register: Register): void {
-    this.#stores.push({ output: o, node: register, narrow: this.#context.outputs[o]!.dtype === "bool" });
+  /** Output `o` is this value, or is made from it by the kernel: then it has memory of its own. */
+  store(o: number, register: Register, { own = false }: { readonly own?: boolean } = {}): void {
+    this.#stores.push({ output: o, node: register, narrow: this.#context.outputs[o]!.dtype === "bool", own });
   }
 
   /** The kernel. An output may take the memory of an input that is not read any more when the output is written. */
-  lowered(): Lowered {
+  lowered(): KernelSpec {
     const { inputs } = this.#context;
     const same = (operand: number): boolean => sizeOf(inputs[this.#reads[operand]!]!.shape) === this.#size;
     const arranged = arrange(this.#nodes, this.#stores, same);
