@@ -20,17 +20,31 @@ double sumOf(const float* x, Index n) {
   return sumOver(n, [&](Index i, Index count) { return loadUpTo(x + i, count); });
 }
 
+// sum[j] += the rows of x, VECTORS · W columns at a time as long as they fit.
+template <int VECTORS>
+ALWAYS_INLINE Index addRows(const float* x, Index rows, Index n, Index j, float* sum) {
+  for (; j + VECTORS * W <= n; j += VECTORS * W) {
+    F run[VECTORS];
+    for (int v = 0; v < VECTORS; v++) run[v] = loadF(sum + j + v * W);
+    for (Index r = 0; r < rows; r++)
+      for (int v = 0; v < VECTORS; v++) run[v] += loadF(x + r * n + j + v * W);
+    for (int v = 0; v < VECTORS; v++) store(sum + j + v * W, run[v]);
+  }
+  return j;
+}
+
 }  // namespace
 
 // Equals the element-wise ops of its program, then `sum` (src/engine/ops/layout.ts) of some of their values.
-// params: a loop program, mode, row length, sums. The last operands are the sums; the program writes what is added up to
-// them as its last results, which stay in scratch memory.
+// params: a loop program, mode, row length, sums, and for each the operand that gets what is added up. The last operands are
+// the sums; what the program writes to those stays in scratch memory.
 void loopSum(const Call& c) {
   const int32_t *p = c.params, *own = p + LoopRun::length(p);
   int mode = own[0], sums = own[2], first = c.count - sums, stream[MOST];
   Index size = p[0], n = own[1];
   for (int s = 0; s < p[2]; s++)
     if (p[8 + s] >= first) stream[p[8 + s] - first] = s;
+  const int32_t* terms = own + 3;
   Index rowsEach = mode == OVER_ROWS ? most(16, least(ROWS, 2 * CHUNK / n)) : most(1, CHUNK / n);
   Index each = mode == ALL ? CHUNK : rowsEach * n, step = mode == ALL ? STEP : most(1, STEP / n) * n;
   Index room = divideUp(step, 16) * 16;  // keeps what follows aligned
@@ -46,18 +60,20 @@ void loopSum(const Call& c) {
     if (mode == OVER_ROWS) zeroBytes(partial + chunk * sums * n, sums * n * 4);
     for (Index from = chunk * each; from < end; from += step) {
       Index count = least(step, end - from);
-      for (int k = 0; k < sums; k++) run.place(stream[k], reinterpret_cast<char*>(values + k * room - from));
+      for (int k = 0; k < sums; k++)
+        if (terms[k] >= first) run.place(stream[k], reinterpret_cast<char*>(values + k * room - from));
       run.run(from, count);
       for (int k = 0; k < sums; k++) {
-        const float* x = values + k * room;
+        const float* x = terms[k] >= first ? values + k * room : c.at<float>(terms[k]) + from;
         if (mode == ALL) {
           total[k] += sumOf(x, count);
         } else if (mode == ALONG_ROWS) {
           for (Index r = 0; r * n < count; r++) c.at<float>(first + k)[from / n + r] = static_cast<float>(sumOf(x + r * n, n));
         } else {
           float* sum = partial + (chunk * sums + k) * n;
-          for (Index r = 0; r * n < count; r++)
-            eachVector(n, [&](Index j, Index lanes) { storeUpTo(sum + j, loadUpTo(sum + j, lanes) + loadUpTo(x + r * n + j, lanes), lanes); });
+          Index j = addRows<1>(x, count / n, n, addRows<4>(x, count / n, n, 0, sum), sum);
+          for (; j < n; j++)
+            for (Index r = 0; r * n < count; r++) sum[j] += x[r * n + j];
         }
       }
     }

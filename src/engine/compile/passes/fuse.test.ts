@@ -63,6 +63,23 @@ describe("fuse", () => {
     expect(kernels.filter((name) => name.includes("neg exp")).sort()).toEqual(["matmul neg exp", "neg exp"]);
   });
 
+  it("adds up at the end of a group, and lets nothing in the group read the sum", () => {
+    const program = build(([x, y]) => {
+      const product = ops.mul(x!, y!);
+      const total = ops.sum(product, [0]);
+      return [product, total, ops.add(product, ops.broadcast(total, [2, 3], [1]))];
+    });
+    expect(calls(program)).toEqual(["mul sum", "broadcast add"]);
+  });
+
+  it("keeps updates apart that share a rate only", () => {
+    const program = build(([x, y, b]) => {
+      const rate = ops.broadcast(ops.sum(b!, [0]), [2, 3], []);
+      return [x!, y!].map((value) => ops.exp(ops.mul(value, rate)));
+    });
+    expect(calls(program)).toEqual(["sum", "mul exp", "mul exp"]);
+  });
+
   it("leaves a single op and a broadcast alone", () => {
     expect(calls(build(([x, y]) => [ops.add(x!, y!)]))).toEqual(["add"]);
     expect(calls(build(([, , b]) => [ops.broadcast(b!, [2, 3], [1])]))).toEqual(["broadcast"]);

@@ -7,6 +7,7 @@ import type { Target } from "../target.ts";
 /** More instructions or operands than this in one group gain nothing any more. */
 const MAX_EQUATIONS = 48;
 const MAX_OPERANDS = 24;
+const MAX_SUMS = 16;
 
 /** Equations that wait to be written as one: connected by values they make or read. */
 interface Group {
@@ -38,7 +39,8 @@ export function fuse(program: Program, target: Target): Program {
     const joins = !repeats && target.fusible({ op, attrs, inputs, outputs });
     const closing = target.closing?.({ op, attrs, inputs, outputs });
     const ended = [...open].find((group) => group.produced.has(inputs[0]!) && !group.sums.has(inputs[0]!));
-    if (closing !== undefined && ended !== undefined && (ended.closing ?? closing) === closing) {
+    const alike = ended !== undefined && (ended.closing ?? closing) === closing && ended.sums.size < MAX_SUMS;
+    if (closing !== undefined && alike) {
       ended.closing = closing;
       ended.equations.push(equation);
       for (const output of outputs) {

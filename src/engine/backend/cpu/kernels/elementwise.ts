@@ -108,16 +108,27 @@ const group: LowerRule = rule<{ body: Program }>((context, target) => {
     },
   );
   if (read === undefined) return undefined;
+  const stored = new Map<Register, number>();
+  const terms: number[] = [];
   body.outputs.forEach((output, o) => {
     const sum = sums.get(output);
-    loop.store(o, read(sum?.inputs[0] ?? output), { own: sum !== undefined });
+    const register = read(sum?.inputs[0] ?? output);
+    // What is stored anyway is added up from there.
+    const before = sum === undefined ? undefined : stored.get(register);
+    if (before === undefined) loop.store(o, register, { own: sum !== undefined });
+    if (sum === undefined) stored.set(register, o);
+    else terms.push(before ?? o);
   });
   const label = body.equations.map(({ op }) => op.name).join(" ");
   const lowered = { ...loop.lowered(), label };
   const first = sums.values().next().value;
   if (first === undefined) return lowered;
   const pattern = sumPattern({ ...first, outputs: first.outputs } as never)!;
-  return { ...lowered, kernel: "loopSum", params: [...lowered.params, ...pattern, sums.size] };
+  return {
+    ...lowered,
+    kernel: "loopSum",
+    params: [...lowered.params, ...pattern, sums.size, ...terms.map((o) => lowered.reads!.length + o)],
+  };
 });
 
 /** Rules of the element-wise ops and of their groups. */

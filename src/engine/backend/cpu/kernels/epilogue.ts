@@ -4,10 +4,13 @@ import { contractRules } from "./contract.ts";
 import { writeGroup } from "./elementwise.ts";
 import { LoopProgram } from "./loop.ts";
 import { rule, sizeOf, type LowerRule, type LowerRules } from "./lowering.ts";
+import { windowRules } from "./window.ts";
 
 /** Ops whose kernel has a twin that ends with a loop program, with its name. */
 const twins: { readonly [op: string]: { readonly rule: LowerRule; readonly kernel: string } } = {
   matmul: { rule: contractRules["matmul"]!, kernel: "matmulLoop" },
+  conv: { rule: windowRules["conv"]!, kernel: "convLoop" },
+  convInput: { rule: windowRules["convInput"]!, kernel: "convInputLoop" },
 };
 
 /** Whether the kernel of an op can end with a loop program. */
