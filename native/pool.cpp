@@ -1,6 +1,7 @@
 // Worker threads that take chunks of one job at a time. Which thread takes which chunk is open; what a chunk computes is not.
 //
-// A thread out of work spins for a tenth of a millisecond, so that the next kernel of a plan finds it awake, then sleeps.
+// The caller takes chunks from the front, workers from the back: from kernel to kernel the same core tends to meet the same
+// part of an array, which is in its own cache. A thread out of work spins for a tenth of a millisecond, so that the next kernel of a plan finds it awake, then sleeps.
 // A thread that the system took off its core in the middle of a chunk holds everybody up for milliseconds: it is left out
 // for a while, longer each time it happens again, so that a core kept busy by another process costs its own share only.
 #include "pool.hpp"
@@ -37,7 +38,8 @@ constexpr Micros STALL(200);              // waiting this much longer than three
 constexpr Micros REST(4000), LONG(1000000);  // how long it is left out, at first and at most
 constexpr Micros CALM(50000);             // without another stall for this long the next one counts as the first
 constexpr Index SMALL = 1 << 17;          // work (about 30 µs) that is worth waking a thread for
-constexpr uint32_t CLOSED = UINT32_MAX;   // the next chunk while there is no job
+constexpr int BITS = 20;                  // of a chunk's number in a ticket
+constexpr uint64_t MASK = (1 << BITS) - 1;
 
 struct alignas(64) Worker {
   std::atomic<bool> busy{false};     // between its first chunk of a job and its last
@@ -53,11 +55,10 @@ struct Pool {
   std::atomic<int> count{0};                     // how many there are
   std::atomic<int> resting{0};                   // of them left out
 
-  // The job. It changes only while the ticket is closed, so whoever raises the ticket has read the right one.
-  alignas(64) std::atomic<uint64_t> ticket{CLOSED};  // number of the job, number of its next chunk
+  // The job. It changes only while the ticket holds no chunks, so whoever takes one from the ticket has read the right job.
+  alignas(64) std::atomic<uint64_t> ticket{0};  // number of the job, the first chunk left, one past the last
   std::atomic<void (*)(void*, Index)> chunk{nullptr};
   std::atomic<void*> data{nullptr};
-  std::atomic<uint32_t> chunks{0};
   alignas(64) std::atomic<uint32_t> done{0};  // chunks done by workers that have left the job
   std::atomic<bool> waiting{false};           // the owner sleeps until all are done
 
@@ -72,21 +73,23 @@ struct Pool {
 Pool& pool = *new Pool;
 thread_local bool inside = false;  // within a chunk: nested splits run where they are
 
+bool holdsChunks(uint64_t ticket) { return (ticket >> BITS & MASK) < (ticket & MASK); }
+
 // Takes chunks of the present job as long as there are any. Gives how many it did; `began` is called before the first.
-template <class F>
+template <bool FRONT, class F>
 uint32_t takeChunks(const F& began) {
   uint32_t taken = 0;
   uint64_t ticket = pool.ticket.load(std::memory_order_acquire);
   for (;;) {
-    uint32_t next = static_cast<uint32_t>(ticket);
     auto chunk = pool.chunk.load(std::memory_order_relaxed);
     void* data = pool.data.load(std::memory_order_relaxed);
-    if (next == CLOSED || next >= pool.chunks.load(std::memory_order_relaxed)) return taken;
+    if (!holdsChunks(ticket)) return taken;
     if (taken == 0) began();
-    if (!pool.ticket.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
+    uint64_t rest = FRONT ? ticket + (1 << BITS) : ticket - 1;
+    if (!pool.ticket.compare_exchange_weak(ticket, rest, std::memory_order_acq_rel)) continue;
     taken++;
     inside = true;
-    chunk(data, next);
+    chunk(data, static_cast<Index>(FRONT ? ticket >> BITS & MASK : rest & MASK));
     inside = false;
     ticket = pool.ticket.load(std::memory_order_acquire);
   }
@@ -96,7 +99,7 @@ void work(Worker& self) {
   uint64_t seen = 0;
   for (;;) {
     // A worker that is busy without a chunk in hand does no harm: it says so before it takes one.
-    uint32_t taken = takeChunks([&] { self.busy.store(true, std::memory_order_relaxed); });
+    uint32_t taken = takeChunks<false>([&] { self.busy.store(true, std::memory_order_relaxed); });
     self.busy.store(false, std::memory_order_relaxed);
     if (taken > 0) {
       pool.done.fetch_add(taken);
@@ -124,9 +127,7 @@ void work(Worker& self) {
     }
     seen = pool.calls;
     pool.asleep.fetch_add(1);
-    uint32_t next = static_cast<uint32_t>(pool.ticket.load());
-    bool open = next != CLOSED && next < pool.chunks.load();
-    if (!open) pool.wake.wait(lock, [&] { return pool.stopping || pool.calls != seen; });
+    if (!holdsChunks(pool.ticket.load())) pool.wake.wait(lock, [&] { return pool.stopping || pool.calls != seen; });
     else pool.asleep.fetch_sub(1);
     if (pool.stopping) return;
   }
@@ -145,7 +146,7 @@ void restBusy(Clock::time_point now) {
   for (auto& worker : pool.workers) {
     if (!worker->busy.load(std::memory_order_relaxed) || worker->resting.load(std::memory_order_relaxed)) continue;
     bool again = now - worker->last < worker->rest + CALM;
-    worker->rest = again ? std::min(worker->rest * 2, LONG) : REST;
+    worker->rest = again ? std::min(worker->rest * 4, LONG) : REST;
     worker->last = now;
     worker->until = now + worker->rest;
     worker->resting.store(true, std::memory_order_relaxed);
@@ -217,20 +218,33 @@ void parallelChunks(Index chunks, Index work, void (*chunk)(void*, Index), void*
   std::unique_lock<std::mutex> owner(pool.owner, std::defer_lock);
   int ready = pool.count.load(std::memory_order_relaxed) - pool.resting.load(std::memory_order_relaxed);
   if (work < SMALL) ready -= pool.asleep.load(std::memory_order_relaxed);
-  if (inside || ready <= 0 || chunks >= CLOSED || !owner.try_lock()) {
+  if (inside || ready <= 0 || !owner.try_lock()) {
     for (Index i = 0; i < chunks; i++) chunk(data, i);
     return;
   }
+  // So many chunks that a ticket cannot count them are taken several at a time.
+  struct Several {
+    void (*chunk)(void*, Index);
+    void* data;
+    Index chunks, each;
+  } several = {chunk, data, chunks, divideUp(chunks, static_cast<Index>(MASK))};
+  if (several.each > 1) {
+    chunks = divideUp(chunks, several.each);
+    data = &several;
+    chunk = [](void* all, Index i) {
+      const Several& s = *static_cast<Several*>(all);
+      for (Index k = i * s.each; k < least(s.chunks, (i + 1) * s.each); k++) s.chunk(s.data, k);
+    };
+  }
   Clock::time_point began = Clock::now();
-  uint64_t number = (pool.ticket.load(std::memory_order_relaxed) >> 32) + 1;
-  pool.ticket.store(number << 32 | CLOSED);
+  uint64_t number = ((pool.ticket.load(std::memory_order_relaxed) >> 2 * BITS) + 1) << 2 * BITS;
+  pool.ticket.store(number);
   pool.chunk.store(chunk, std::memory_order_relaxed);
   pool.data.store(data, std::memory_order_relaxed);
-  pool.chunks.store(static_cast<uint32_t>(chunks), std::memory_order_relaxed);
   pool.done.store(0, std::memory_order_relaxed);
-  pool.ticket.store(number << 32);
+  pool.ticket.store(number | static_cast<uint64_t>(chunks));
   if (pool.asleep.load() > 0 && work >= SMALL) callAll();
-  uint32_t taken = takeChunks([] {});
+  uint32_t taken = takeChunks<true>([] {});
   awaitWorkers(static_cast<uint32_t>(chunks) - taken, (Clock::now() - began) / std::max<uint32_t>(1, taken));
 }
 

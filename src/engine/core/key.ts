@@ -5,25 +5,41 @@ import { ArgumentError } from "./error.ts";
 /** A key of the counter-based generator: two unsigned 32-bit words. Equal keys give equal numbers, always. */
 export type HostKey = readonly [number, number];
 
-const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;
+// Where `scramble` leaves its two words: an array for each block would be most of its time.
+const words = new Uint32Array(2);
+
+function scramble(key: HostKey, c0: number, c1: number): void {
+  let k0 = key[0] | 0;
+  let k1 = key[1] | 0;
+  let k2 = k0 ^ k1 ^ 0x1bd11bda;
+  let x0 = (c0 + k0) | 0;
+  let x1 = (c1 + k1) | 0;
+  for (let group = 1; group <= 5; group++) {
+    const odd = (group & 1) === 1;
+    x0 = (x0 + x1) | 0;
+    x1 = (odd ? (x1 << 13) | (x1 >>> 19) : (x1 << 17) | (x1 >>> 15)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = (odd ? (x1 << 15) | (x1 >>> 17) : (x1 << 29) | (x1 >>> 3)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = (odd ? (x1 << 26) | (x1 >>> 6) : (x1 << 16) | (x1 >>> 16)) ^ x0;
+    x0 = (x0 + x1) | 0;
+    x1 = (odd ? (x1 << 6) | (x1 >>> 26) : (x1 << 24) | (x1 >>> 8)) ^ x0;
+    // The three words of the key go round.
+    const first = k0;
+    k0 = k1;
+    k1 = k2;
+    k2 = first;
+    x0 = (x0 + k0) | 0;
+    x1 = (x1 + k1 + group) | 0;
+  }
+  words[0] = x0;
+  words[1] = x1;
+}
 
 /** One block: two words of random bits for a key and a two-word counter. */
 export function threefry(key: HostKey, c0: number, c1: number): [number, number] {
-  const k0 = key[0] | 0;
-  const k1 = key[1] | 0;
-  const ks = [k0, k1, k0 ^ k1 ^ 0x1bd11bda] as const;
-  let x0 = (c0 + k0) | 0;
-  let x1 = (c1 + k1) | 0;
-  for (let group = 0; group < 5; group++) {
-    for (let round = 0; round < 4; round++) {
-      const r = ROTATIONS[(group % 2) * 4 + round]!;
-      x0 = (x0 + x1) | 0;
-      x1 = ((x1 << r) | (x1 >>> (32 - r))) ^ x0;
-    }
-    x0 = (x0 + ks[(group + 1) % 3]!) | 0;
-    x1 = (x1 + ks[(group + 2) % 3]! + group + 1) | 0;
-  }
-  return [x0 >>> 0, x1 >>> 0];
+  scramble(key, c0, c1);
+  return [words[0]!, words[1]!];
 }
 
 /** The key of a seed (a whole number up to 2^53). */
@@ -57,11 +73,11 @@ export function unitFloat(bits: number): number {
 
 /** A permutation of 0 … n − 1: Fisher–Yates, each step drawn without bias from 53 bits. */
 export function permutation(key: HostKey, n: number): Uint32Array {
-  const order = Uint32Array.from({ length: n }, (_, i) => i);
+  const order = new Uint32Array(n);
+  for (let i = 0; i < n; i++) order[i] = i;
   for (let i = n - 1; i > 0; i--) {
-    const [a, b] = threefry(key, 0, i);
-    const unit = (a * 2 ** 21 + (b >>> 11)) * 2 ** -53;
-    const j = Math.floor(unit * (i + 1));
+    scramble(key, 0, i);
+    const j = Math.floor((words[0]! * 2 ** 21 + (words[1]! >>> 11)) * 2 ** -53 * (i + 1));
     const swap = order[i]!;
     order[i] = order[j]!;
     order[j] = swap;
