@@ -76,6 +76,8 @@ export interface Backend {
   /** What runs and why: processor features, threads, build. */
   describe(): string;
   readonly threads: number;
+  /** Makes `threads` another number; absent where it cannot be changed. Results do not depend on it. */
+  setThreads?(threads: number): void;
   /** Whether memory nobody refers to is given back by the garbage collector alone; `free` then only makes it sooner. */
   readonly collects: boolean;
   /** The kernel for an equation; `undefined` where there is none, and the op is decomposed. */

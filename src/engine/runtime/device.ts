@@ -32,6 +32,18 @@ export class Device {
     return this.backend.threads;
   }
 
+  /**
+   * Computes on so many threads from now on, the caller's own counted; `CHAINRULE_THREADS` sets it from outside. The native
+   * devices of a process share their threads. Results are the same bits with any number.
+   *
+   * Errors: ArgumentError out of 1 … 256, BackendError where the device has one thread only.
+   */
+  setThreads(threads: number): void {
+    if (this.backend.setThreads !== undefined) return this.backend.setThreads(threads);
+    if (threads !== this.threads)
+      throw new BackendError(this.name, `runs on ${this.threads} thread(s): received ${threads}`);
+  }
+
   /** Copies a host array to the device; the dtype becomes the type's. */
   put(array: HostArray, type: TensorType): DeviceArray {
     const out = this.empty(type);

@@ -111,8 +111,7 @@ export class Executable {
       return array;
     });
     const finish = (done: number): Repeated => {
-      let now: readonly Memory[] = slots;
-      for (let turn = 1; turn < done; turn++) now = planned.from.map((slot) => now[slot]!);
+      const now = movedOn(slots, planned.from, done - 1);
       // All memory of the carried values is taken from its old arrays, then given to the new ones.
       const held = new Set(how.carry.map(([i]) => inputs[i]!.donate()));
       for (const [, o] of how.carry) if (outputs[o] !== undefined) held.add(outputs[o].donate());
@@ -190,6 +189,17 @@ export class Executable {
       return from === -1 ? outputs.get(o)! : new DeviceArray(device.backend, plan.buffers[buffer]!, taken.get(from)!);
     });
   }
+}
+
+// Which memory each slot has after so many turns.
+function movedOn(slots: readonly Memory[], from: readonly number[], turns: number): readonly Memory[] {
+  if (from.every((slot, i) => slot === i)) return slots;
+  let [now, next] = [[...slots], [...slots]];
+  for (let turn = 0; turn < turns; turn++) {
+    for (let i = 0; i < from.length; i++) next[i] = now[from[i]!]!;
+    [now, next] = [next, now];
+  }
+  return now;
 }
 
 function verifying(): boolean {

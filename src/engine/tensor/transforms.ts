@@ -68,7 +68,10 @@ export function jit<A extends readonly unknown[], R>(fn: AnyFunction<A, R>, opti
     readonly result: FlatTree;
   }
   const cache = new Map<string, Entry>();
-  const entryFor = (args: A, slices: readonly number[] = []): { entry: Entry; inputs: DeviceArray[] } => {
+  const entryFor = (
+    args: A,
+    slices: readonly number[] = [],
+  ): { entry: Entry; inputs: DeviceArray[]; sizes: number[] } => {
     const flats = args.map((arg) => flattenTensors(arg, "jit"));
     const arrays = flats.flatMap((flat) => flat.tensors.map((x) => concrete(x.content)));
     const device = arrays.length > 0 ? deviceOf(arrays) : defaultDevice();
@@ -97,7 +100,7 @@ export function jit<A extends readonly unknown[], R>(fn: AnyFunction<A, R>, opti
       });
       cache.set(key, (entry = { executable: device.executable(program, donate), captured, result: result! }));
     }
-    return { entry, inputs: [...arrays, ...entry.captured] };
+    return { entry, inputs: [...arrays, ...entry.captured], sizes: flats.map((flat) => flat.tensors.length) };
   };
   const rebuild = (entry: Entry, outputs: readonly DeviceArray[]): R =>
     entry.result.rebuild(outputs.map((array) => new Tensor(array))) as R;
@@ -115,8 +118,7 @@ export function jit<A extends readonly unknown[], R>(fn: AnyFunction<A, R>, opti
     lower: (...args: A): Executable => entryFor(args).entry.executable,
     inputs: (...args: A): readonly DeviceArray[] => entryFor(args).inputs,
     turns: ({ count, slices, goOn }: TurnOptions<R>, ...args: A): TurnCall<R> | undefined => {
-      const { entry, inputs } = entryFor(args, slices);
-      const sizes = args.map((arg) => flattenTensors(arg).tensors.length);
+      const { entry, inputs, sizes } = entryFor(args, slices);
       const starts = sizes.map((_, i) => sizes.slice(0, i).reduce((a, b) => a + b, 0));
       const { tensors, rebuild: build } = entry.result;
       const wanted = goOn?.(build(tensors) as R);

@@ -256,8 +256,12 @@ class Loop implements TrainRun {
     const losses = loss.host();
     const [partLosses, outputs] = [parts.map((part) => part.host()), predictions.map((one) => one.host())];
     for (let i = 0; i < good; i++) {
-      const rows = indices.subarray(i * size, (i + 1) * size);
       this.batchLoss = losses.get(i);
+      if (outputs.length === 0 && parts.length === 0) {
+        this.#options.measures.update({ count: size, loss: this.batchLoss, parts: [], y: [], predictions: [] });
+        continue;
+      }
+      const rows = indices.subarray(i * size, (i + 1) * size);
       this.#options.measures.update({
         count: size,
         loss: this.batchLoss,

@@ -36,16 +36,19 @@ interface Sums {
  */
 export class Measures {
   readonly #outputs: readonly OutputMeasures[];
+  /** Metrics of each output: once, because every batch goes through them. */
+  readonly #metrics: readonly (readonly { metric: Metric; weighted: boolean }[])[];
   #sums: Sums;
 
   constructor(outputs: readonly OutputMeasures[]) {
     this.#outputs = outputs;
+    this.#metrics = outputs.map(metricsOf);
     this.#sums = this.#fresh();
   }
 
   /** Whether predictions are needed at all. */
   get usesPredictions(): boolean {
-    return this.#outputs.some((one) => metricsOf(one).length > 0);
+    return this.#metrics.some((list) => list.length > 0);
   }
 
   /** Names of all values, in the order they are shown. */
@@ -61,13 +64,15 @@ export class Measures {
     const sums = this.#sums;
     sums.count += batch.count;
     sums.loss += batch.count * batch.loss;
-    batch.parts.forEach((part, o) => (sums.parts[o] = (sums.parts[o] ?? 0) + batch.count * part));
-    this.#outputs.forEach((output, o) => {
-      metricsOf(output).forEach(({ metric, weighted }, m) => {
+    for (let o = 0; o < batch.parts.length; o++) sums.parts[o] = (sums.parts[o] ?? 0) + batch.count * batch.parts[o]!;
+    for (let o = 0; o < this.#metrics.length; o++) {
+      const list = this.#metrics[o]!;
+      for (let m = 0; m < list.length; m++) {
+        const { metric, weighted } = list[m]!;
         const sampleWeight = weighted ? batch.weights?.[o] : undefined;
         metric.update(sums.metrics[o]![m], { yTrue: batch.y[o]!, yPred: batch.predictions[o]!, sampleWeight });
-      });
-    });
+      }
+    }
   }
 
   /** The values so far. */

@@ -5,8 +5,8 @@ const SHORT_MS = 2;
 /** The event loop waits at most about this long for its turn. */
 const SLICE_MS = 3;
 /** Several steps in one call take about this long: what they cost besides is lost in it, and nobody waits for it. */
-const BURST_MS = 16;
-const MOST_STEPS = 256;
+const BURST_MS = 32;
+const MOST_STEPS = 512;
 
 /** Runs the steps of one loop. */
 export class Pace {

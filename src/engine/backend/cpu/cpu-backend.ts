@@ -60,6 +60,13 @@ export class CpuBackend implements Backend {
     return this.#driver.threads;
   }
 
+  setThreads(threads: number): void {
+    const { setThreads, name } = this.#driver;
+    if (setThreads === undefined && threads !== this.threads)
+      throw new BackendError(name, `runs on ${this.threads} thread(s): received ${threads}`);
+    setThreads?.(threads);
+  }
+
   get collects(): boolean {
     return this.#driver.collects;
   }

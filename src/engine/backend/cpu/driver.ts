@@ -29,6 +29,8 @@ export interface Driver {
   /** Instructions of the loop kernel by number. */
   readonly loopOps: readonly string[];
   readonly threads: number;
+  /** Makes `threads` another number; absent where it cannot be changed. */
+  setThreads?(threads: number): void;
   /** Whether blocks have owners. */
   readonly collects: boolean;
   describe(): string;

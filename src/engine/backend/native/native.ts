@@ -67,12 +67,15 @@ export function loadNative(options: NativeOptions = {}): Driver {
       hint: "CHAINRULE_VARIANT is avx512, avx2 or baseline, as far as the processor goes",
     });
   }
-  const threads = addon.setThreads(threadCount(options.threads));
+  let threads = addon.setThreads(threadCount(options.threads));
   return {
     name: "native",
     kernels: addon.kernels,
     loopOps: addon.loopOps,
-    threads,
+    get threads() {
+      return threads;
+    },
+    setThreads: (asked) => void (threads = addon.setThreads(threadCount(asked))),
     describe: () => `${variant} kernels on ${threads} thread${threads === 1 ? "" : "s"}, ${addon.compiler}, ${from}`,
     collects: true,
     alloc: (bytes) => allocate(addon, bytes),
