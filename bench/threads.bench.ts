@@ -29,7 +29,7 @@ export default async function measure(
   const rows: Measured[] = [];
   const pinned = spawnSync("taskset", ["--version"]).status === 0;
   for (const work of works.split(",")) {
-    for (const threads of [...new Set([1, availableParallelism()])]) {
+    for (const threads of new Set([1, availableParallelism()])) {
       const child = await Child.start({
         file: process.execPath,
         args: [join(root, ".cache/bench/lib/main.mjs")],
