@@ -101,7 +101,7 @@ export function gpt2Step(size: Gpt2Size): Training {
   const objective: Objective = (logits, { y }) => ({ loss: crossEntropy(logits as Tensor, y[0]!).mean(), parts: [] });
   const optimizer = adamw({ learningRate: 1e-4, weightDecay: 0.01, epsilon: 1e-8 });
   const step = makeStep(model, { objective, optimizer, predictions: false });
-  return { step, state: createState(model, { optimizer, seed: 0 }), batch: { x, y: [x] } };
+  return { step, state: createState(model, { optimizer, seed: 0, take: true }), batch: { x, y: [x] } };
 }
 
 /** A step with what it is called on. The state is used up by a call. */

@@ -33,14 +33,18 @@ void gatherRows(const T* x, const int32_t* indices, T* y, Index outer, Index siz
   });
 }
 
-// Each chunk owns a strip of columns and goes through all updates in order.
+// Each chunk owns a strip of columns and goes through all updates in order. Without a base they are added to zeros.
 template <class T>
-void scatterRows(const int32_t* indices, const T* updates, T* y, Index outer, Index size, Index inner, Index count) {
+void scatterRows(const T* base, const int32_t* indices, const T* updates, T* y, Index outer, Index size, Index inner,
+                 Index count) {
   Index strips = divideUp(inner, STRIP);
-  parallelFor(outer * strips, outer * inner * (count + size), [&](Index task) {
+  parallelFor(outer * strips, outer * inner * (count + (base == y ? 0 : size)), [&](Index task) {
     Index o = task / strips, from = task % strips * STRIP, width = least(STRIP, inner - from);
     T* to = y + o * size * inner + from;
-    for (Index k = 0; k < size; k++) zeroBytes(to + k * inner, width * 4);
+    for (Index k = 0; k < size && base != y; k++) {
+      if (base == nullptr) zeroBytes(to + k * inner, width * 4);
+      else copyBytes(to + k * inner, base + (to - y) + k * inner, width * 4);
+    }
     const T* row = updates + o * count * inner + from;
     for (Index i = 0; i < count; i++, row += inner) {
       T* target = to + indices[i] * inner;
@@ -92,8 +96,18 @@ void scatterAdd(const Call& c) {
   const int32_t* p = c.params;
   const int32_t* indices = c.at<int32_t>(0);
   if (p[1] == 0 || !indicesFit(c, indices, p[4], p[2])) return;
-  if (p[0]) scatterRows(indices, c.at<float>(1), c.at<float>(2), p[1], p[2], p[3], p[4]);
-  else scatterRows(indices, c.at<uint32_t>(1), c.at<uint32_t>(2), p[1], p[2], p[3], p[4]);
+  if (p[0]) scatterRows<float>(nullptr, indices, c.at<float>(1), c.at<float>(2), p[1], p[2], p[3], p[4]);
+  else scatterRows<uint32_t>(nullptr, indices, c.at<uint32_t>(1), c.at<uint32_t>(2), p[1], p[2], p[3], p[4]);
+}
+
+// Equals scatterAddTo of src/engine/ops/gather.ts. params: float?, outer, size, inner, indices. The base may be y.
+void scatterAddTo(const Call& c) {
+  const int32_t* p = c.params;
+  const int32_t* indices = c.at<int32_t>(1);
+  if (p[1] == 0 || !indicesFit(c, indices, p[4], p[2])) return;
+  if (p[0]) scatterRows<float>(c.at<float>(0), indices, c.at<float>(2), c.at<float>(3), p[1], p[2], p[3], p[4]);
+  else
+    scatterRows<uint32_t>(c.at<uint32_t>(0), indices, c.at<uint32_t>(2), c.at<uint32_t>(3), p[1], p[2], p[3], p[4]);
 }
 
 // Equals takeAlongAxis of src/engine/ops/gather.ts. params: element bytes, outer, size, inner, count.

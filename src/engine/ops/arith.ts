@@ -36,9 +36,16 @@ export const add: Binary = binary({
   dtypes: numeric,
   commutative: true,
   // What a split leaves in its gradient: parts that are zero beside each other are put side by side.
-  simplify: ({ inputs: [x, y], producer }) => {
+  // What is added at a few places goes there alone.
+  simplify: ({ inputs: [x, y], producer, alone }) => {
     const joined = joinPadded(producer(x!), producer(y!), producer);
-    return joined === undefined ? undefined : [joined];
+    if (joined !== undefined) return [joined];
+    for (const [i, base] of [y!, x!].entries()) {
+      const maker = producer([x!, y!][i]!);
+      if (alone(i) && maker?.op.addedTo !== undefined)
+        return [maker.op.addedTo(base, maker.inputs, maker.attrs as never)];
+    }
+    return undefined;
   },
   vjp: ({ ct }) => [ct, ct],
 });

@@ -67,6 +67,7 @@ const matmulOp: OpRecord<MatmulAttrs> = {
     ta ? product(b!, ct!, tb, true) : product(ct!, b!, false, !tb),
     tb ? product(ct!, a!, true, ta) : product(a!, ct!, !ta, false),
   ],
+  exchanged: ([a, b], { transposeA, transposeB }) => product(b!, a!, !transposeB, !transposeA),
   // A transposed operand is read the other way round instead of moved.
   simplify: ({ inputs: [a, b], attrs: { transposeA, transposeB }, producer }) => {
     const x = untransposed(a!, producer);

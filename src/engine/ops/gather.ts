@@ -144,6 +144,7 @@ const scatterAddOp: OpRecord<ScatterAttrs> = {
     return [integral(out, outputs[0]!.dtype)];
   },
   vjp: ({ inputs: [indices], attrs: { axis }, cts: [ct] }) => [undefined, gather(ct!, indices!, axis)],
+  addedTo: (base, [indices, updates], { axis }) => scatterAddTo(base, { indices: indices!, updates: updates!, axis }),
   samples: [
     { inputs: [int([6], 0, 3), float([6])], attrs: { axis: 0, size: 4 } },
     { inputs: [int([], 0, 3), float([3])], attrs: { axis: 0, size: 4 } },
@@ -172,6 +173,58 @@ const scatterAddOp: OpRecord<ScatterAttrs> = {
   ],
   terms: (types) => Math.max(1, sizeOf(types[0]!.shape)),
 };
+
+const scatterAddToOp: OpRecord<GatherAttrs> = {
+  name: "scatterAddTo",
+  doc: "Rows added by number to an array: `y[…, k, …] = base[…, k, …] + Σ updates[…, i, …]` over all i with `indices[i] = k`.",
+  traits: { kind: "index", recompute: "costly" },
+  shape: (types, { axis }) => {
+    expectInputs("scatterAddTo", types, 3);
+    const [base, indices, updates] = types as [TensorType, TensorType, TensorType];
+    normalizeAxis("scatterAddTo", axis, base.shape.length);
+    const [result] = scatterAddOp.shape([indices, updates], { axis, size: base.shape[axis]! });
+    if (!sameShape(result!.shape, base.shape) || base.dtype !== result!.dtype)
+      throw new ShapeError(
+        "scatterAddTo",
+        `the base has the type of the scattered updates: received ${formatType(base)} and ${formatType(result!)}`,
+      );
+    return [result!];
+  },
+  evaluate: ([base, indices, updates], { axis }, { outputs }) => {
+    const out = base!.slice();
+    forEachRow("scatterAddTo", outputs[0]!.shape, axis, indices!, (to, from, count) => {
+      for (let k = 0; k < count; k++) out[to + k]! += updates![from + k]!;
+    });
+    return [integral(out, outputs[0]!.dtype)];
+  },
+  vjp: ({ inputs: [, indices], attrs: { axis }, cts: [ct] }) => [ct!, undefined, gather(ct!, indices!, axis)],
+  samples: [
+    { inputs: [float([4]), int([6], 0, 3), float([6])], attrs: { axis: 0 } },
+    { inputs: [float([4]), int([], 0, 3), float([])], attrs: { axis: 0 } },
+    { inputs: [float([17, 70]), int([2, 5], 0, 16), float([2, 5, 70])], attrs: { axis: 0 } },
+    { inputs: [float([2, 3, 3]), int([6], 0, 2), float([2, 6, 3])], attrs: { axis: 1 } },
+    { inputs: [float([3, 2]), int([0], 0, 2), float([0, 2])], attrs: { axis: 0 } },
+    { inputs: [int([3, 2], -99, 99), int([9], 0, 2), int([9, 2], -99, 99)], attrs: { axis: 0 } },
+  ],
+  errors: [
+    { inputs: [float([4]), int([2], 0, 1), float([3])], attrs: { axis: 0 }, message: "updates must hold the axes" },
+    { inputs: [float([4, 2]), int([2], 0, 1), float([2, 3])], attrs: { axis: 0 }, message: "the base has the type" },
+    {
+      inputs: [float([3]), { ...int([2], 0, 0), values: [0, 3] }, float([2])],
+      attrs: { axis: 0 },
+      message: "index 3 is out of range [0, 3)",
+    },
+  ],
+  terms: (types) => Math.max(1, sizeOf(types[1]!.shape)) + 1,
+};
+
+/** `base` with updates added to the rows with these numbers; the axes of the indices take the place of `axis` in them. */
+export const scatterAddTo: OpFunction<
+  (base: Value, options: { indices: Value; updates: Value } & GatherAttrs) => Value,
+  GatherAttrs
+> = withOp(scatterAddToOp, (base, { indices, updates, axis }) =>
+  bind1(scatterAddToOp, [base, indices, updates], { axis }),
+);
 
 // Indices with the rank of the array, equal sizes outside the axis.
 function expectAlong(where: string, indexed: TensorType, indices: TensorType, axis: number): void {

@@ -85,9 +85,13 @@ const transposeOp: OpRecord<PermuteAttrs> = {
     ];
   },
   vjp: ({ attrs: { permutation }, cts: [ct] }) => [transpose(ct!, inversePermutation(permutation))],
-  // Two permutations in a row are one.
-  simplify: ({ inputs: [x], attrs: { permutation }, producer }) => {
+  // Two permutations in a row are one; a product can be written the other way round.
+  simplify: ({ inputs: [x], attrs: { permutation }, producer, alone }) => {
     const maker = producer(x!);
+    const last = permutation.length - 1;
+    const exchanges = permutation.every((axis, i) => axis === (i === last ? i - 1 : i === last - 1 ? i + 1 : i));
+    if (exchanges && alone(0) && maker?.op.exchanged !== undefined)
+      return [maker.op.exchanged(maker.inputs, maker.attrs as never)];
     if (maker?.op !== anyOp(transposeOp)) return undefined;
     const first = (maker.attrs as PermuteAttrs).permutation;
     return [

@@ -87,6 +87,8 @@ export interface SimplifyContext<A extends Attrs> {
   readonly inputs: readonly Value[];
   readonly attrs: A;
   readonly producer: (value: Value) => Equation | undefined;
+  /** Whether nothing else reads this input: what made it may be made otherwise. */
+  readonly alone: (input: number) => boolean;
 }
 
 /** A repeated program: body(consts, carries, slices of xs) → (carries, slices of ys). */
@@ -113,6 +115,10 @@ export interface OpRecord<A extends Attrs = Attrs> {
   readonly linearize?: LinearizeRule<A>;
   /** Smaller or cheaper values of the same meaning, if the op sees a way; `producer` tells what made a value. */
   readonly simplify?: (context: SimplifyContext<A>) => readonly Value[] | undefined;
+  /** The same result with its last two axes exchanged, where that costs no more. */
+  readonly exchanged?: (inputs: readonly Value[], attrs: A) => Value;
+  /** The result plus an array of its type, where that costs less than an addition of its own. */
+  readonly addedTo?: (base: Value, inputs: readonly Value[], attrs: A) => Value;
   /** Set where the op repeats a program over slices: the compiler makes a loop of it. */
   readonly loop?: (attrs: A) => LoopBody;
   /** True where no output can carry a gradient (comparisons, argmax, random bits). */

@@ -72,10 +72,14 @@ export function applyValues(
   if (currentTrace() !== undefined) return fn(contents.map(toValue));
   const arrays = contents.map((content) => concrete(content));
   const { program, captured } = traceCall(arrays, fn);
-  return deviceOf(arrays)
-    .executable(program)
-    .run([...arrays, ...captured]);
+  const executable = deviceOf(arrays).executable(program);
+  const results = executable.run([...arrays, ...captured]);
+  // Calls of this kind come once, as when weights are drawn: their intermediates would lie there for ever.
+  if (executable.plan.arenaBytes > LARGE_ARENA) executable.release();
+  return results;
 }
+
+const LARGE_ARENA = 2 ** 22;
 
 /** The device array of a content; throws TraceError for a value that has no numbers. */
 export function concrete(content: Content): DeviceArray {

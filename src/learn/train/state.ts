@@ -65,17 +65,19 @@ export function valuesOf(state: TrainState): TensorMap {
 }
 
 /**
- * The state of a run that begins with the module's present values, which are copied.
+ * The state of a run that begins with the module's present values, which are copied. With `take` they are handed over:
+ * no second copy in memory, and the module has no values of its own any more once the first step took the state's.
  *
  * @example
  * const state = createState(model, { optimizer: adam(), seed: 1 });
  */
 export function createState(
   module: Module<never, unknown>,
-  { optimizer, seed }: { readonly optimizer: Optimizer; readonly seed: number },
+  { optimizer, seed, take = false }: { readonly optimizer: Optimizer; readonly seed: number; readonly take?: boolean },
 ): TrainState {
   // A jitted identity returns copies: the module's own Tensors stay alive when the state's are donated.
-  const { params, frozen, states } = splitValues(module, jit((values: TensorMap) => values)(module.tensors()));
+  const values = take ? module.tensors() : jit((all: TensorMap) => all)(module.tensors());
+  const { params, frozen, states } = splitValues(module, values);
   return {
     step: zeros([], "int32"),
     params,

@@ -94,4 +94,14 @@ describe("fuse", () => {
     });
     expect(calls(program).at(-1)).toMatch(/mul sub .*where/);
   });
+
+  it("writes a product the other way round, and adds rows where they belong", () => {
+    const turned = build(([x, y]) => [ops.transpose(ops.matmul(x!, y!, { transposeB: true }))]);
+    expect(calls(turned)).toEqual(["matmul"]);
+    const table = build(([x, y, b]) => {
+      const rows = ops.scatterAdd(ops.cast(b!, "int32"), ops.mul(x!, y!), { axis: 1, size: 3 });
+      return [ops.add(ops.tanh(x!), rows)];
+    });
+    expect(calls(table)).toContain("scatterAddTo");
+  });
 });

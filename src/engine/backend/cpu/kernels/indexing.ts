@@ -24,6 +24,16 @@ const scatterAdd: LowerRule = rule<{ axis: number; size: number }>(({ attrs, inp
   };
 });
 
+const scatterAddTo: LowerRule = rule<{ axis: number }>(({ attrs, inputs: [base, indices, updates] }) => {
+  const { outer, n, inner } = aroundAxis(base!.shape, attrs.axis);
+  return {
+    kernel: "scatterAddTo",
+    params: [float(base!.dtype), outer, n, inner, sizeOf(indices!.shape)],
+    flops: sizeOf(updates!.shape),
+    inplace: [[0, 0]],
+  };
+});
+
 const takeAlongAxis: LowerRule = rule<{ axis: number }>(({ attrs: { axis }, inputs }) => {
   const [x, indices] = [inputs[0]!, inputs[1]!];
   const { outer, n, inner } = aroundAxis(x.shape, axis);
@@ -73,6 +83,7 @@ export const indexingRules: LowerRules = {
   gather,
   embedding,
   scatterAdd,
+  scatterAddTo,
   takeAlongAxis,
   scatterAddAlongAxis,
   sort,
