@@ -43,6 +43,8 @@ struct Sizes {
     Index plane = (maskBatch ? b : 0) * (maskHead ? heads : 1) + (maskHead ? h : 0);
     return mask + (plane * queries + t) * keys;
   }
+  /// The first of the rows from query t0 on that sees key s.
+  Index firstRow(Index t0, Index s) const { return causal ? most(0, s - (keys - queries) - t0) : 0; }
   Index work() const { return batch * heads * queries * depth * keys / 4; }
 };
 
@@ -97,9 +99,95 @@ void scaleRow(float* x, Index n, float by) {
   eachVector(n, [&](Index i, Index count) { storeUpTo(x + i, loadUpTo(x + i, count) * by, count); });
 }
 
+// Products of a tile of queries from t0 and keys from s0, without the blocks in which no query sees a key: those are
+// left as they are in the scores, and count as zeros elsewhere. A strip is as wide as a register tile.
+struct Tile {
+  const Sizes& z;
+  Index t0, s0, rows, width;
+
+  /// Calls fn(j, columns, r0) for the keys from j on that the rows from r0 on see.
+  template <class Fn>
+  void strips(Fn fn) const {
+    for (Index j = 0; j < width;) {
+      Index r0 = z.firstRow(t0, s0 + j) / MR * MR, end = j + NR;
+      while (end < width && z.firstRow(t0, s0 + end) / MR * MR == r0) end += NR;
+      if (r0 >= rows) return;
+      end = least(end, width);
+      fn(j, end - j, r0);
+      j = end;
+    }
+  }
+  /// scores[rows, width] = a[rows, depth] · bᵀ
+  void scores(const float* a, const float* b, float* to, Index step) const {
+    strips([&](Index j, Index columns, Index r0) {
+      gemm(rows - r0, columns, z.depth, {a + r0 * z.depth, z.depth, 1}, {b + j * z.depth, z.depth, 1},
+           to + r0 * step + j, step, false);
+    });
+  }
+  /// to[rows, depth] (+)= scores · b
+  void mix(const float* scores, Index step, const float* b, float* to, bool add) const {
+    Index block = z.causal ? 2 * MR : rows;
+    for (Index r = 0; r < rows;) {
+      auto seen = [&](Index i) { return least(width, most(0, z.seen(t0 + least(rows, i + block) - 1) - s0)); };
+      Index k = seen(r), end = r + block;
+      while (end < rows && seen(end) == k) end += block;
+      end = least(end, rows);
+      gemm(end - r, z.depth, k, {scores + r * step, step, 1}, {b, 1, z.depth}, to + r * z.depth, z.depth, add);
+      r = end;
+    }
+  }
+  /// to[width, depth] += scoresᵀ · a
+  void spread(const float* scores, Index step, const float* a, float* to) const {
+    strips([&](Index j, Index columns, Index r0) {
+      gemm(columns, z.depth, rows - r0, {scores + r0 * step + j, 1, step}, {a + r0 * z.depth, 1, z.depth},
+           to + j * z.depth, z.depth, true);
+    });
+  }
+};
+
+// One query over its keys, as in decoding: K and V are read once, in place.
+void oneQuery(const Sizes& z, Index b, Index h, Index t, const float* q, const float* k, const float* v, float* y) {
+  Index n = z.seen(t), depth = z.depth, end = wholeVectors(n);
+  float* scores = scratchOf<float>(TILE, end);
+  for (Index s = 0; s < n; s += W) {
+    F part[W];
+    for (Index j = 0; j < W; j++) {
+      const float* row = k + least(s + j, n - 1) * depth;
+      F sum = {};
+      eachVector(depth, [&](Index i, Index count) { sum += loadUpTo(row + i, count) * loadUpTo(q + i, count); });
+      part[j] = sum;
+    }
+    transposeFrom<1>(part);
+    for (int step = 1; step < W; step *= 2)
+      for (int j = 0; j < W; j += 2 * step) part[j] += part[j + step];
+    store(scores + s, part[0]);
+  }
+  float total = exponentials(scores, n, end, maskScores(scores, n, z.scale, z.maskRow(b, h, t)));
+  float by = total != 0.0f ? 1.0f / total : 0.0f;
+  for (Index i = 0; i < depth; i += 2 * W) {
+    Index first = least(W, depth - i), second = most(0, least(W, depth - i - W));
+    F sum[4][2] = {};
+    Index s = 0;
+    for (; s + 4 <= n; s += 4)
+      for (int j = 0; j < 4; j++) {
+        const float* row = v + (s + j) * depth + i;
+        sum[j][0] += scores[s + j] * loadUpTo(row, first);
+        if (second > 0) sum[j][1] += scores[s + j] * loadUpTo(row + W, second);
+      }
+    for (; s < n; s++) {
+      const float* row = v + s * depth + i;
+      sum[0][0] += scores[s] * loadUpTo(row, first);
+      if (second > 0) sum[0][1] += scores[s] * loadUpTo(row + W, second);
+    }
+    storeUpTo(y + i, (sum[0][0] + sum[1][0] + (sum[2][0] + sum[3][0])) * by, first);
+    if (second > 0) storeUpTo(y + i + W, (sum[0][1] + sum[1][1] + (sum[2][1] + sum[3][1])) * by, second);
+  }
+}
+
 // One tile of queries of one head over all keys they see.
 void forwardTile(const Sizes& z, Index b, Index h, Index t0, const float* q, const float* k, const float* v, float* y) {
   Index rows = least(QUERIES, z.queries - t0), depth = z.depth, last = z.seen(t0 + rows - 1);
+  if (rows == 1) return oneQuery(z, b, h, t0, q, k, v, y);
   float* scores = scratchOf<float>(TILE, QUERIES * KEYS);
   float largest[QUERIES], total[QUERIES];
   for (Index r = 0; r < rows; r++) {
@@ -109,7 +197,8 @@ void forwardTile(const Sizes& z, Index b, Index h, Index t0, const float* q, con
   if (last == 0) zeroBytes(y, rows * depth * 4);
   for (Index s0 = 0; s0 < last; s0 += KEYS) {
     Index width = least(KEYS, last - s0);
-    gemm(rows, width, depth, {q, depth, 1}, {k + s0 * depth, depth, 1}, scores, KEYS, false);
+    Tile tile = {z, t0, s0, rows, width};
+    tile.scores(q, k + s0 * depth, scores, KEYS);
     for (Index r = 0; r < rows; r++) {
       const uint8_t* mask = z.maskRow(b, h, t0 + r);
       float* x = scores + r * KEYS;
@@ -122,7 +211,7 @@ void forwardTile(const Sizes& z, Index b, Index h, Index t0, const float* q, con
       if (s0 > 0 && by != 1.0f) scaleRow(y + r * depth, depth, by);
       largest[r] = now;
     }
-    gemm(rows, depth, width, {scores, KEYS, 1}, {v + s0 * depth, 1, depth}, y, depth, s0 > 0);
+    tile.mix(scores, KEYS, v + s0 * depth, y, s0 > 0);
   }
   for (Index r = 0; r < rows; r++)
     if (total[r] != 0.0f) scaleRow(y + r * depth, depth, 1.0f / total[r]);
@@ -140,7 +229,7 @@ void backwardTile(const Sizes& z, Index b, Index h, Index t0, const Head& at, fl
   const float *q = at.q + t0 * depth, *ct = at.ct + t0 * depth;
   float *dq = at.dq + t0 * depth, inner[QUERIES];
   if (last == 0) return zeroBytes(dq, rows * depth * 4);
-  gemm(rows, last, depth, {q, depth, 1}, {at.k, depth, 1}, weights, step, false);
+  Tile{z, t0, 0, rows, last}.scores(q, at.k, weights, step);
   for (Index r = 0; r < rows; r++) {
     float* x = weights + r * step;
     Index n = z.seen(t0 + r);
@@ -153,14 +242,17 @@ void backwardTile(const Sizes& z, Index b, Index h, Index t0, const Head& at, fl
   for (Index s0 = 0; s0 < last; s0 += KEYS) {
     Index width = least(KEYS, last - s0);
     const float* w = weights + s0;
-    gemm(width, depth, rows, {w, 1, step}, {ct, 1, depth}, at.dv + s0 * depth, depth, true);
-    gemm(rows, width, depth, {ct, depth, 1}, {at.v + s0 * depth, depth, 1}, scores, KEYS, false);
+    Tile tile = {z, t0, s0, rows, width};
+    tile.spread(w, step, ct, at.dv + s0 * depth);
+    tile.scores(ct, at.v + s0 * depth, scores, KEYS);
     for (Index r = 0; r < rows; r++) {
       float* x = scores + r * KEYS;
-      for (Index i = 0; i < width; i += W) store(x + i, loadF(w + r * step + i) * (loadF(x + i) - inner[r]) * z.scale);
+      Index end = wholeVectors(least(width, most(0, z.seen(t0 + r) - s0)));
+      for (Index i = 0; i < end; i += W) store(x + i, loadF(w + r * step + i) * (loadF(x + i) - inner[r]) * z.scale);
+      if (end < width) zeroBytes(x + end, (width - end) * 4);
     }
-    gemm(rows, depth, width, {scores, KEYS, 1}, {at.k + s0 * depth, 1, depth}, dq, depth, s0 > 0);
-    gemm(width, depth, rows, {scores, 1, KEYS}, {q, 1, depth}, at.dk + s0 * depth, depth, true);
+    tile.mix(scores, KEYS, at.k + s0 * depth, dq, s0 > 0);
+    tile.spread(scores, KEYS, q, at.dk + s0 * depth);
   }
 }
 

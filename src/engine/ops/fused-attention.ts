@@ -138,6 +138,10 @@ const attentionOp: OpRecord<AttentionAttrs> = {
     sample([1, 2, 66, 1], [1, 1, 131, 1], { causal: true, scale: 0.7 }, { shape: [1, 2, 66, 131] }),
     sample([2, 2, 5, 19], [2, 1, 7, 19], { causal: false, scale: 0.2 }, { shape: [1, 2, 5, 7] }),
     sample([1, 1, 130, 1], [1, 1, 66, 1], { causal: true, scale: 0.7 }),
+    sample([1, 1, 70, 2], [1, 1, 75, 2], { causal: true, scale: 0.7 }),
+    // A step of decoding.
+    sample([2, 4, 1, 19], [2, 2, 37, 19], { causal: true, scale: 0.3 }),
+    sample([1, 2, 1, 33], [1, 1, 5, 33], { causal: false, scale: 0.3 }, { shape: [1, 2, 1, 5] }),
   ],
   errors: [
     { ...sample([1, 3, 2, 2], [1, 2, 2, 2], { causal: false, scale: 1 }), message: "do not divide 3 heads" },
@@ -244,6 +248,7 @@ const attentionGradOp: OpRecord<AttentionAttrs> = {
     gradSample([1, 2, 66, 1], [1, 1, 131, 1], { causal: true, scale: 0.7 }, { shape: [1, 2, 66, 131] }),
     gradSample([2, 2, 5, 19], [2, 1, 7, 19], { causal: false, scale: 0.2 }, { shape: [1, 2, 5, 7] }),
     gradSample([1, 1, 130, 1], [1, 1, 66, 1], { causal: true, scale: 0.7 }),
+    gradSample([1, 1, 70, 2], [1, 1, 75, 2], { causal: true, scale: 0.7 }),
   ],
   errors: [
     {
