@@ -42,8 +42,7 @@ export const add: Binary = binary({
     if (joined !== undefined) return [joined];
     for (const [i, base] of [y!, x!].entries()) {
       const maker = producer([x!, y!][i]!);
-      if (alone(i) && maker?.op.addedTo !== undefined)
-        return [maker.op.addedTo(base, maker.inputs, maker.attrs as never)];
+      if (alone(i) && maker?.op.addedTo !== undefined) return [maker.op.addedTo(base, maker.inputs, maker.attrs)];
     }
     return undefined;
   },

@@ -91,7 +91,7 @@ const transposeOp: OpRecord<PermuteAttrs> = {
     const last = permutation.length - 1;
     const exchanges = permutation.every((axis, i) => axis === (i === last ? i - 1 : i === last - 1 ? i + 1 : i));
     if (exchanges && alone(0) && maker?.op.exchanged !== undefined)
-      return [maker.op.exchanged(maker.inputs, maker.attrs as never)];
+      return [maker.op.exchanged(maker.inputs, maker.attrs)];
     if (maker?.op !== anyOp(transposeOp)) return undefined;
     const first = (maker.attrs as PermuteAttrs).permutation;
     return [
