@@ -14,13 +14,15 @@ constexpr Index KEYS = 128;    // columns of a tile: a tile of scores is 32 KiB
 
 typedef uint8_t Bytes __attribute__((vector_size(W)));
 
-// The sizes of a call, and where its parts lie. params: B, H, G, T, S, D, causal, scale, masked, mask by batch, by head.
+// The sizes of a call, and where its parts lie. params: B, H, G, T, S, D, causal, scale, masked, mask by batch, by head,
+// heads inside: rows are [B, T, H, D] instead of [B, H, T, D].
 struct Sizes {
   Index batch, heads, groups, queries, keys, depth;
   bool causal;
   float scale;
   const uint8_t* mask;
-  bool maskBatch, maskHead;
+  bool maskBatch, maskHead, inside;
+  Index qRow, kRow;  // from one row of a head to the next
 
   explicit Sizes(const Call& c)
       : batch(c.params[0]),
@@ -33,8 +35,14 @@ struct Sizes {
         scale(floatOf(c.params[7])),
         mask(c.params[8] != 0 ? c.at<uint8_t>(3) : nullptr),
         maskBatch(c.params[9] != 0),
-        maskHead(c.params[10] != 0) {}
+        maskHead(c.params[10] != 0),
+        inside(c.params[11] != 0),
+        qRow(inside ? heads * depth : depth),
+        kRow(inside ? groups * depth : depth) {}
 
+  /// Where the rows of a head of q, of a group of k begin.
+  Index headAt(Index b, Index h) const { return (inside ? b * queries * heads + h : (b * heads + h) * queries) * depth; }
+  Index groupAt(Index b, Index g) const { return (inside ? b * keys * groups + g : (b * groups + g) * keys) * depth; }
   /// How many keys query t may see, the mask aside: the first ones.
   Index seen(Index t) const { return causal ? least(keys, most(0, t + keys - queries + 1)) : keys; }
   /// The mask of query t, or null.
@@ -95,6 +103,10 @@ float exponentials(float* x, Index n, Index width, float largest) {
   return static_cast<float>(total);
 }
 
+void zeroRows(float* x, Index rows, Index n, Index step) {
+  for (Index r = 0; r < rows; r++) zeroBytes(x + r * step, n * 4);
+}
+
 void scaleRow(float* x, Index n, float by) {
   eachVector(n, [&](Index i, Index count) { storeUpTo(x + i, loadUpTo(x + i, count) * by, count); });
 }
@@ -120,7 +132,7 @@ struct Tile {
   /// scores[rows, width] = a[rows, depth] · bᵀ
   void scores(const float* a, const float* b, float* to, Index step) const {
     strips([&](Index j, Index columns, Index r0) {
-      gemm(rows - r0, columns, z.depth, {a + r0 * z.depth, z.depth, 1}, {b + j * z.depth, z.depth, 1},
+      gemm(rows - r0, columns, z.depth, {a + r0 * z.qRow, z.qRow, 1}, {b + j * z.kRow, z.kRow, 1},
            to + r0 * step + j, step, false);
     });
   }
@@ -132,15 +144,15 @@ struct Tile {
       Index k = seen(r), end = r + block;
       while (end < rows && seen(end) == k) end += block;
       end = least(end, rows);
-      gemm(end - r, z.depth, k, {scores + r * step, step, 1}, {b, 1, z.depth}, to + r * z.depth, z.depth, add);
+      gemm(end - r, z.depth, k, {scores + r * step, step, 1}, {b, 1, z.kRow}, to + r * z.qRow, z.qRow, add);
       r = end;
     }
   }
   /// to[width, depth] += scoresᵀ · a
   void spread(const float* scores, Index step, const float* a, float* to) const {
     strips([&](Index j, Index columns, Index r0) {
-      gemm(columns, z.depth, rows - r0, {scores + r0 * step + j, 1, step}, {a + r0 * z.depth, 1, z.depth},
-           to + j * z.depth, z.depth, true);
+      gemm(columns, z.depth, rows - r0, {scores + r0 * step + j, 1, step}, {a + r0 * z.qRow, 1, z.qRow},
+           to + j * z.kRow, z.kRow, true);
     });
   }
 };
@@ -152,7 +164,7 @@ void oneQuery(const Sizes& z, Index b, Index h, Index t, const float* q, const f
   for (Index s = 0; s < n; s += W) {
     F part[W];
     for (Index j = 0; j < W; j++) {
-      const float* row = k + least(s + j, n - 1) * depth;
+      const float* row = k + least(s + j, n - 1) * z.kRow;
       F sum = {};
       eachVector(depth, [&](Index i, Index count) { sum += loadUpTo(row + i, count) * loadUpTo(q + i, count); });
       part[j] = sum;
@@ -170,12 +182,12 @@ void oneQuery(const Sizes& z, Index b, Index h, Index t, const float* q, const f
     Index s = 0;
     for (; s + 4 <= n; s += 4)
       for (int j = 0; j < 4; j++) {
-        const float* row = v + (s + j) * depth + i;
+        const float* row = v + (s + j) * z.kRow + i;
         sum[j][0] += scores[s + j] * loadUpTo(row, first);
         if (second > 0) sum[j][1] += scores[s + j] * loadUpTo(row + W, second);
       }
     for (; s < n; s++) {
-      const float* row = v + s * depth + i;
+      const float* row = v + s * z.kRow + i;
       sum[0][0] += scores[s] * loadUpTo(row, first);
       if (second > 0) sum[0][1] += scores[s] * loadUpTo(row + W, second);
     }
@@ -194,11 +206,11 @@ void forwardTile(const Sizes& z, Index b, Index h, Index t0, const float* q, con
     largest[r] = -__builtin_inff();
     total[r] = 0;
   }
-  if (last == 0) zeroBytes(y, rows * depth * 4);
+  if (last == 0) zeroRows(y, rows, depth, z.qRow);
   for (Index s0 = 0; s0 < last; s0 += KEYS) {
     Index width = least(KEYS, last - s0);
     Tile tile = {z, t0, s0, rows, width};
-    tile.scores(q, k + s0 * depth, scores, KEYS);
+    tile.scores(q, k + s0 * z.kRow, scores, KEYS);
     for (Index r = 0; r < rows; r++) {
       const uint8_t* mask = z.maskRow(b, h, t0 + r);
       float* x = scores + r * KEYS;
@@ -208,13 +220,13 @@ void forwardTile(const Sizes& z, Index b, Index h, Index t0, const float* q, con
       // What was summed so far counts from the largest score so far; nothing was summed before the first.
       float by = before == now || before == -__builtin_inff() ? 1.0f : expOf(splat(before - now))[0];
       total[r] = total[r] * by + exponentials(x, n, width, now);
-      if (s0 > 0 && by != 1.0f) scaleRow(y + r * depth, depth, by);
+      if (s0 > 0 && by != 1.0f) scaleRow(y + r * z.qRow, depth, by);
       largest[r] = now;
     }
-    tile.mix(scores, KEYS, v + s0 * depth, y, s0 > 0);
+    tile.mix(scores, KEYS, v + s0 * z.kRow, y, s0 > 0);
   }
   for (Index r = 0; r < rows; r++)
-    if (total[r] != 0.0f) scaleRow(y + r * depth, depth, 1.0f / total[r]);
+    if (total[r] != 0.0f) scaleRow(y + r * z.qRow, depth, 1.0f / total[r]);
 }
 
 // What one head's queries add to the gradients of the keys and values they see. `weights` has room for QUERIES rows
@@ -226,16 +238,16 @@ struct Head {
 void backwardTile(const Sizes& z, Index b, Index h, Index t0, const Head& at, float* weights, float* scores) {
   Index rows = least(QUERIES, z.queries - t0), depth = z.depth, last = z.seen(t0 + rows - 1);
   Index step = wholeVectors(z.keys);
-  const float *q = at.q + t0 * depth, *ct = at.ct + t0 * depth;
-  float *dq = at.dq + t0 * depth, inner[QUERIES];
-  if (last == 0) return zeroBytes(dq, rows * depth * 4);
+  const float *q = at.q + t0 * z.qRow, *ct = at.ct + t0 * z.qRow;
+  float *dq = at.dq + t0 * z.qRow, inner[QUERIES];
+  if (last == 0) return zeroRows(dq, rows, depth, z.qRow);
   Tile{z, t0, 0, rows, last}.scores(q, at.k, weights, step);
   for (Index r = 0; r < rows; r++) {
     float* x = weights + r * step;
     Index n = z.seen(t0 + r);
     float total = exponentials(x, n, last, maskScores(x, n, z.scale, z.maskRow(b, h, t0 + r)));
     if (total != 0.0f) scaleRow(x, wholeVectors(n), 1.0f / total);
-    const float *y = at.output + (t0 + r) * depth, *c = ct + r * depth;
+    const float *y = at.output + (t0 + r) * z.qRow, *c = ct + r * z.qRow;
     inner[r] = static_cast<float>(
         sumOver(depth, [&](Index i, Index count) { return loadUpTo(y + i, count) * loadUpTo(c + i, count); }));
   }
@@ -243,16 +255,16 @@ void backwardTile(const Sizes& z, Index b, Index h, Index t0, const Head& at, fl
     Index width = least(KEYS, last - s0);
     const float* w = weights + s0;
     Tile tile = {z, t0, s0, rows, width};
-    tile.spread(w, step, ct, at.dv + s0 * depth);
-    tile.scores(ct, at.v + s0 * depth, scores, KEYS);
+    tile.spread(w, step, ct, at.dv + s0 * z.kRow);
+    tile.scores(ct, at.v + s0 * z.kRow, scores, KEYS);
     for (Index r = 0; r < rows; r++) {
       float* x = scores + r * KEYS;
       Index end = wholeVectors(least(width, most(0, z.seen(t0 + r) - s0)));
       for (Index i = 0; i < end; i += W) store(x + i, loadF(w + r * step + i) * (loadF(x + i) - inner[r]) * z.scale);
       if (end < width) zeroBytes(x + end, (width - end) * 4);
     }
-    tile.mix(scores, KEYS, at.k + s0 * depth, dq, s0 > 0);
-    tile.spread(scores, KEYS, q, at.dk + s0 * depth);
+    tile.mix(scores, KEYS, at.k + s0 * z.kRow, dq, s0 > 0);
+    tile.spread(scores, KEYS, q, at.dk + s0 * z.kRow);
   }
 }
 
@@ -266,7 +278,7 @@ void attention(const Call& c) {
     // The tiles with the most keys come first, so that no thread is left with a long one.
     Index t0 = (tiles - 1 - task % tiles) * QUERIES, head = task / tiles;
     Index b = head / z.heads, h = head % z.heads;
-    Index from = (head * z.queries + t0) * z.depth, keys = (b * z.groups + h / perGroup) * z.keys * z.depth;
+    Index from = z.headAt(b, h) + t0 * z.qRow, keys = z.groupAt(b, h / perGroup);
     forwardTile(z, b, h, t0, c.at<float>(0) + from, c.at<float>(1) + keys, c.at<float>(2) + keys,
                 c.at<float>(static_cast<int>(out)) + from);
   });
@@ -277,19 +289,20 @@ void attention(const Call& c) {
 void attentionGrad(const Call& c) {
   Sizes z(c);
   int next = z.mask == nullptr ? 3 : 4;
-  Index perGroup = z.heads / z.groups, keys = z.keys * z.depth, queries = z.queries * z.depth;
+  Index perGroup = z.heads / z.groups;
   parallelFor(z.batch * z.groups, z.work() * 3, [&](Index task) {
     float* weights = scratchOf<float>(TILE, QUERIES * (wholeVectors(z.keys) + KEYS));
-    float *dk = c.at<float>(next + 3) + task * keys, *dv = c.at<float>(next + 4) + task * keys;
-    zeroBytes(dk, keys * 4);
-    zeroBytes(dv, keys * 4);
+    Index b = task / z.groups, keys = z.groupAt(b, task % z.groups);
+    float *dk = c.at<float>(next + 3) + keys, *dv = c.at<float>(next + 4) + keys;
+    zeroRows(dk, z.keys, z.depth, z.kRow);
+    zeroRows(dv, z.keys, z.depth, z.kRow);
     for (Index i = 0; i < perGroup; i++) {
-      Index head = task * perGroup + i, from = head * queries;
-      Head at = {c.at<float>(0) + from, c.at<float>(1) + task * keys,  c.at<float>(2) + task * keys,
+      Index h = task % z.groups * perGroup + i, from = z.headAt(b, h);
+      Head at = {c.at<float>(0) + from, c.at<float>(1) + keys, c.at<float>(2) + keys,
                  c.at<float>(next) + from, c.at<float>(next + 1) + from, c.at<float>(next + 2) + from,
                  dk, dv};
       for (Index t0 = 0; t0 < z.queries; t0 += QUERIES)
-        backwardTile(z, head / z.heads, head % z.heads, t0, at, weights, weights + QUERIES * wholeVectors(z.keys));
+        backwardTile(z, b, h, t0, at, weights, weights + QUERIES * wholeVectors(z.keys));
     }
   });
 }

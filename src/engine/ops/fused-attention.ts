@@ -8,7 +8,7 @@ import {
   type DType,
   type TensorType,
 } from "../core/index.ts";
-import type { OpRecord, Value } from "../program/index.ts";
+import { anyOp, type Equation, type OpRecord, type Value } from "../program/index.ts";
 import { mul, sub } from "./arith.ts";
 import { lessEqual, logicalAnd, where } from "./compare.ts";
 import { matmul } from "./contract.ts";
@@ -16,9 +16,10 @@ import { fullLike, iota, zerosLike } from "./create.ts";
 import { bind, bind1, expectDtype, float, withOp, type OpFunction } from "./define.ts";
 import { scaled, shifted, spread } from "./fused-parts.ts";
 import { softmax } from "./fused-softmax.ts";
-import { broadcast, reshape, sum } from "./layout.ts";
+import { broadcast, reshape, sum, transpose } from "./layout.ts";
 
-type AttentionAttrs = { readonly causal: boolean; readonly scale: number };
+/** What attention is told: `inside` where heads lie inside rows, q [B,T,H,D] and k, v [B,S,G,D], the result too. */
+export type AttentionAttrs = { readonly causal: boolean; readonly scale: number; readonly inside?: boolean };
 
 // Low enough that e^x is 0 beside any real score, and finite, so that rows without an allowed key meet no ∞ − ∞.
 const FORBIDDEN = -1e30;
@@ -33,8 +34,42 @@ export interface AttentionDims {
   readonly depth: number;
 }
 
+// [B,H,T,D] and [B,T,H,D] are each other's.
+const SWAP = [0, 2, 1, 3];
+
+function swapAxes<T>(shape: readonly T[]): readonly T[] {
+  return shape.length === 4 ? SWAP.map((axis) => shape[axis]!) : shape;
+}
+
+// The inputs with their heads outside, mask aside: what the decompositions are written for.
+function outside(inputs: readonly Value[], masked: boolean): Value[] {
+  return inputs.map((x, i) => (masked && i === 3 ? x : transpose(x, SWAP)));
+}
+
+// Whether all inputs are arrays with their heads inside, turned around: then these arrays, which are read as they lie.
+function unswapped(
+  inputs: readonly Value[],
+  masked: boolean,
+  producer: (value: Value) => Equation | undefined,
+): Value[] | undefined {
+  const found = inputs.map((x, i) => {
+    if (masked && i === 3) return x;
+    const maker = producer(x);
+    const turned = maker?.op === anyOp(transpose.op);
+    const { permutation } = (turned ? maker.attrs : { permutation: [] }) as { permutation: readonly number[] };
+    return turned && permutation.length === 4 && SWAP.every((axis, j) => permutation[j] === axis)
+      ? maker.inputs[0]!
+      : undefined;
+  });
+  return found.every((x) => x !== undefined) ? found : undefined;
+}
+
 /** Reads the sizes off the inputs q [B,H,T,D], k and v [B,G,S,D], mask [B|1, H|1, T, S]; refuses what does not fit. */
-export function attentionDims(types: readonly TensorType[]): AttentionDims {
+export function attentionDims(types: readonly TensorType[], inside = false): AttentionDims {
+  if (inside) {
+    const swapped = types.map((type, i) => (i < 3 ? { ...type, shape: swapAxes(type.shape) } : type));
+    return attentionDims(swapped);
+  }
   const fail = (problem: string): ShapeError =>
     new ShapeError("attention", `${problem}: received ${types.map(formatType).join(" and ")}`);
   if (types.length !== 3 && types.length !== 4) throw fail("takes q, k, v and perhaps a mask");
@@ -105,12 +140,16 @@ const attentionOp: OpRecord<AttentionAttrs> = {
   name: "attention",
   doc: "Each query's mean of the values, weighted by softmax over the keys it may see: `softmax(scale · q kᵀ) v` (Vaswani et al. 2017); head h reads group ⌊h·G/H⌋ of keys (Ainslie et al. 2023). Causal: query t sees keys up to t + S − T, the last query all. A query that sees no key gives 0.",
   traits: { kind: "fused", recompute: "costly" },
-  shape: (types, { scale }) => {
-    attentionDims(types);
+  shape: (types, { scale, inside }) => {
+    attentionDims(types, inside);
     expectScale("attention", scale);
     return [{ dtype: "float32", shape: types[0]!.shape }];
   },
   decompose: (inputs, attrs) => {
+    if (attrs.inside === true) {
+      const plain = outside(inputs, inputs.length === 4);
+      return attentionOp.decompose!(plain, { ...attrs, inside: false }).map((y) => transpose(y, SWAP));
+    }
     const [q, , v] = inputs as [Value, Value, Value];
     return [reshape(matmul(together(weightsOf(inputs, attrs), inputs), v), q.shape)];
   },
@@ -118,7 +157,15 @@ const attentionOp: OpRecord<AttentionAttrs> = {
     const [dq, dk, dv] = attentionGrad(q!, { k: k!, v: v!, mask, output: output!, ct: ct! }, attrs);
     return mask === undefined ? [dq, dk, dv] : [dq, dk, dv, undefined];
   },
+  simplify: ({ inputs, attrs, producer }) => {
+    const rows = attrs.inside === true ? undefined : unswapped(inputs, inputs.length === 4, producer);
+    if (rows === undefined) return undefined;
+    return [transpose(bind1(attentionOp, rows, { ...attrs, inside: true }), SWAP)];
+  },
   samples: [
+    sample([1, 3, 2, 4], [1, 3, 2, 4], { causal: true, scale: 0.5, inside: true }),
+    sample([2, 5, 4, 19], [2, 7, 2, 19], { causal: false, scale: 0.3, inside: true }, { shape: [2, 4, 5, 7] }),
+    sample([2, 1, 4, 5], [2, 9, 2, 5], { causal: true, scale: 0.3, inside: true }),
     sample([1, 2, 3, 4], [1, 2, 3, 4], { causal: false, scale: 0.5 }),
     sample([1, 2, 3, 4], [1, 2, 3, 4], { causal: true, scale: 0.5 }),
     sample([2, 4, 3, 2], [2, 2, 5, 2], { causal: true, scale: 0.7 }),
@@ -158,8 +205,8 @@ const attentionOp: OpRecord<AttentionAttrs> = {
       message: "the mask is bool",
     },
   ],
-  terms: (types) => {
-    const { keys, depth } = attentionDims(types);
+  terms: (types, { inside }) => {
+    const { keys, depth } = attentionDims(types, inside);
     return keys + depth;
   },
 };
@@ -197,7 +244,7 @@ const attentionGradOp: OpRecord<AttentionAttrs> = {
   name: "attentionGrad",
   doc: "Cotangents of attention's q, k, v from its output y and the cotangent of that, with the weights `P = softmax(scale · q kᵀ)` and `dS = scale · P · (ct vᵀ − Σ ct · y)`: `dq = dS k`, `dk = dSᵀ q`, `dv = Pᵀ ct` (Dao et al. 2022).",
   traits: { kind: "fused", recompute: "costly" },
-  shape: (types, { scale }) => {
+  shape: (types, { scale, inside }) => {
     const [q, k, v] = types;
     const [output, ct] = types.slice(-2);
     if (types.length !== 5 && types.length !== 6) {
@@ -206,7 +253,7 @@ const attentionGradOp: OpRecord<AttentionAttrs> = {
         `takes q, k, v, perhaps a mask, the output and its cotangent: received ${types.length} inputs`,
       );
     }
-    attentionDims(types.slice(0, -2));
+    attentionDims(types.slice(0, -2), inside);
     expectScale("attentionGrad", scale);
     if ([output, ct].some((type) => type!.dtype !== "float32" || !sameShape(type!.shape, q!.shape))) {
       throw new ShapeError(
@@ -217,6 +264,10 @@ const attentionGradOp: OpRecord<AttentionAttrs> = {
     return [q!, k!, v!].map(({ shape }) => ({ dtype: "float32", shape }));
   },
   decompose: (inputs, attrs) => {
+    if (attrs.inside === true) {
+      const plain = outside(inputs, inputs.length === 6);
+      return attentionGradOp.decompose!(plain, { ...attrs, inside: false }).map((x) => transpose(x, SWAP));
+    }
     const forward = inputs.slice(0, -2);
     const [output, ct] = inputs.slice(-2) as [Value, Value];
     const [q, k, v] = forward as [Value, Value, Value];
@@ -230,7 +281,15 @@ const attentionGradOp: OpRecord<AttentionAttrs> = {
     const dq = reshape(matmul(dscores, k), q.shape);
     return [dq, matmul(dscores, together(q, forward), { transposeA: true }), dv];
   },
+  simplify: ({ inputs, attrs, producer }) => {
+    const rows = attrs.inside === true ? undefined : unswapped(inputs, inputs.length === 6, producer);
+    if (rows === undefined) return undefined;
+    return bind(attentionGradOp, rows, { ...attrs, inside: true }).map((x) => transpose(x, SWAP));
+  },
   samples: [
+    gradSample([1, 3, 2, 4], [1, 3, 2, 4], { causal: true, scale: 0.5, inside: true }),
+    gradSample([2, 5, 4, 19], [2, 7, 2, 19], { causal: false, scale: 0.3, inside: true }, { shape: [2, 4, 5, 7] }),
+    gradSample([1, 70, 2, 2], [1, 70, 1, 2], { causal: true, scale: 0.7, inside: true }),
     gradSample([1, 1, 2, 2], [1, 1, 2, 2], { causal: true, scale: 0.5 }),
     gradSample([1, 2, 3, 4], [1, 2, 3, 4], { causal: false, scale: 0.5 }),
     gradSample([2, 4, 3, 2], [2, 2, 5, 2], { causal: true, scale: 0.7 }),
@@ -263,8 +322,8 @@ const attentionGradOp: OpRecord<AttentionAttrs> = {
     },
     { ...gradSample([1, 1, 2, 2], [1, 1, 2, 2], { causal: false, scale: Infinity }), message: "must be finite" },
   ],
-  terms: (types) => {
-    const { heads, groups, queries, keys, depth } = attentionDims(types.slice(0, -2));
+  terms: (types, { inside }) => {
+    const { heads, groups, queries, keys, depth } = attentionDims(types.slice(0, -2), inside);
     return keys + depth + (heads / groups) * queries;
   },
 };
@@ -277,6 +336,6 @@ export const attentionGrad: OpFunction<
     options: AttentionAttrs,
   ) => readonly Value[],
   AttentionAttrs
-> = withOp(attentionGradOp, (q, { k, v, mask, output, ct }, { causal, scale }) =>
-  bind(attentionGradOp, [q, k, v, ...(mask === undefined ? [] : [mask]), output, ct], { causal, scale }),
+> = withOp(attentionGradOp, (q, { k, v, mask, output, ct }, attrs) =>
+  bind(attentionGradOp, [q, k, v, ...(mask === undefined ? [] : [mask]), output, ct], attrs),
 );
