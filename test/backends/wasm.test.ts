@@ -84,6 +84,24 @@ it("refuses numbers of threads that cannot be", () => {
   expect(() => createWasm({ threads: 1.5 })).toThrow(ArgumentError);
 });
 
+const child = async (program: string): Promise<string> => {
+  const env = { ...process.env, CHAINRULE_DEVICE: "wasm", CHAINRULE_THREADS: "3" };
+  const args = ["--input-type=module", "-e", program];
+  return (await promisify(execFile)(process.execPath, args, { cwd: root, env, timeout: 20_000 })).stdout;
+};
+
+it("runs on one thread in an engine without shared memory", async () => {
+  const stdout = await child(`
+    const { Memory } = WebAssembly;
+    WebAssembly.Memory = function (type) {
+      if (type.shared) throw new TypeError("there is none");
+      return new Memory(type);
+    };
+    const { defaultDevice, ones, jit } = await import("chainrule");
+    console.log((await jit((x) => x.matmul(x).sum()).run(ones([100, 100]))).item(), defaultDevice().threads);`);
+  expect(stdout).toBe("1000000 1\n");
+});
+
 it("lets the process end by itself, after its last run and not before", async () => {
   const program = `
     import { defaultDevice, jit, zeros } from "chainrule";
@@ -91,10 +109,6 @@ it("lets the process end by itself, after its last run and not before", async ()
     const x = zeros([700, 700]);
     square(x).item();
     square.run(x).then((y) => console.log(defaultDevice().name, defaultDevice().threads, y.item()));`;
-  const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", program], {
-    cwd: root,
-    env: { ...process.env, CHAINRULE_DEVICE: "wasm", CHAINRULE_THREADS: "3" },
-    timeout: 20_000,
-  });
+  const stdout = await child(program);
   expect(stdout).toBe("wasm 3 0\n");
 });

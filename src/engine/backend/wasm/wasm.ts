@@ -105,13 +105,13 @@ class WasmDriver implements Driver {
     this.#module = exports as Exports;
     this.#memory = memory;
     this.#relaxed = relaxed;
-    this.threads = threads;
-    this.#module.setThreads(threads - 1, Number(maySleep()));
+    this.threads = shared ? threads : 1;
+    this.#module.setThreads(this.threads - 1, Number(maySleep()));
     this.kernels = this.#names((i) => this.#module.kernelName(i));
     this.loopOps = this.#names((i) => this.#module.loopOpName(i));
     if (!shared || !workersAllowed()) return;
     // One of them runs a plan off the caller's thread, the others help it.
-    const data = Array.from({ length: threads }, () => {
+    const data = Array.from({ length: this.threads }, () => {
       const stack = this.#need(STACK + this.#module.tlsBytes());
       return { module, memory, stack: stack + STACK, tls: stack + STACK };
     });
