@@ -38,7 +38,7 @@ function product(n: number, transposes: Transposes): Work {
     repeat: Math.max(1, Math.ceil(2 ** 31 / flops / 4)),
     flops,
     eachThreads: true,
-    tfjs: transposes === "NN", // the others it turns around first: seconds each
+    tfjs: transposes === "NN" || n <= 512, // it turns the others around first: seconds each for larger ones
   };
 }
 
@@ -83,7 +83,7 @@ export const guardWork: Work = product(512, "NN");
 export const works: { readonly [bench: string]: readonly Work[] } = {
   gemm: [
     product(256, "NN"),
-    product(512, "NN"),
+    ...transposes.map((pair) => product(512, pair)),
     ...transposes.map((pair) => product(1024, pair)),
     ...transposes.map((pair) => product(2048, pair)),
   ],
