@@ -123,7 +123,7 @@ const group: LowerRule = rule<{ body: Program }>((context, target) => {
   const lowered = { ...loop.lowered(), label };
   const first = sums.values().next().value;
   if (first === undefined) return lowered;
-  const pattern = sumPattern({ ...first, outputs: first.outputs } as never)!;
+  const pattern = sumPattern({ ...first, outputs: first.outputs })!;
   return {
     ...lowered,
     kernel: "loopSum",

@@ -51,14 +51,7 @@ const fusedContraction: LowerRule = rule<{ body: Program }>((context, target) =>
   });
   if (read === undefined) return undefined;
   body.outputs.forEach((output, o) => loop.store(o, read(output)));
-  const lowered = loop.lowered();
-  const {
-    reads = [],
-    params,
-    singles = [],
-    inplace = [],
-    flops = 0,
-  } = lowered as Exclude<typeof lowered, { view: number }>;
+  const { reads = [], params, singles = [], inplace = [], flops = 0 } = loop.lowered();
   const productRead = reads.indexOf(0);
   if (productRead < 0) return undefined;
 
