@@ -1,10 +1,10 @@
 // Worker threads that take chunks of one job at a time. Which thread takes which chunk is open; what a chunk computes is not.
 //
 // The caller takes chunks from the front, workers from the back: from kernel to kernel the same core tends to meet the same
-// part of an array, which is in its own cache. A thread out of work spins for a tenth of a millisecond, so that the next kernel of a plan finds it awake, then sleeps.
+// part of an array, which is in its own cache. A thread out of work spins for a tenth of a millisecond, so that the next
+// kernel of a plan finds it awake, then sleeps.
 // A thread that the system took off its core in the middle of a chunk holds everybody up for milliseconds: it is left out
-// for a while, longer each time it happens again, so that a core kept busy by another process costs its own share only. So
-// is one worker where threads wait for cores: there are more of them than free cores.
+// for a while, longer each time it happens again, so that a core kept busy by another process costs its own share only.
 #include "pool.hpp"
 
 #include <algorithm>
@@ -18,10 +18,6 @@
 #include <thread>
 #include <vector>
 
-#if defined(__linux__)
-#include <fcntl.h>
-#include <unistd.h>
-#endif
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define RELAX() _mm_pause()
@@ -40,9 +36,8 @@ typedef std::chrono::microseconds Micros;
 
 constexpr Micros SPIN(100);               // a thread without work sleeps after this
 constexpr Micros STALL(200);              // waiting this much longer than three chunks take: a thread lost its core
-constexpr Micros REST(4000), LONG(1000000);  // how long it is left out, at first and at most
-constexpr Micros CALM(50000);             // without another stall for this long the next one counts as the first
-constexpr Micros WATCH(20000);            // how often a thread looks whether it has a core
+constexpr Micros REST(4000), LONG(64000); // how long it is left out, at first and at most
+constexpr Micros CALM(20000);             // without another stall for this long the next one counts as the first
 constexpr Index SMALL = 1 << 17;          // work (about 30 µs) that is worth waking a thread for
 constexpr int BITS = 20;                  // of a chunk's number in a ticket
 constexpr uint64_t MASK = (1 << BITS) - 1;
@@ -54,44 +49,6 @@ struct alignas(64) Worker {
   Micros rest = REST;
   std::thread thread;
 };
-
-// How long this thread was ready to run and had no core, as Linux counts it.
-struct Watch {
-  Clock::time_point since;
-  long long waited = -1;
-  int file = -1;
-
-  ~Watch() {
-#if defined(__linux__)
-    if (file >= 0) close(file);
-#endif
-  }
-  long long total() {
-    long long ran, waiting = 0;
-#if defined(__linux__)
-    char text[96];
-    if (file < 0) file = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-    ssize_t length = file < 0 ? 0 : pread(file, text, sizeof text - 1, 0);
-    text[length < 0 ? 0 : length] = 0;
-    if (std::sscanf(text, "%lld %lld", &ran, &waiting) != 2) return 0;
-#endif
-    return waiting;
-  }
-  /// Whether it waited for more than a fifth of the time since the last look.
-  bool crowded(Clock::time_point now) {
-    if (now - since < WATCH) return false;
-    auto passed = std::chrono::duration_cast<std::chrono::nanoseconds>(now - since).count();
-    long long before = waited;
-    since = now;
-    waited = total();
-    return before >= 0 && waited - before > passed / 5;
-  }
-  void restart() {
-    since = Clock::now();
-    waited = total();
-  }
-};
-thread_local Watch watch;
 
 struct Pool {
   std::mutex owner;  // held by the thread whose job runs
@@ -105,7 +62,6 @@ struct Pool {
   std::atomic<void*> data{nullptr};
   alignas(64) std::atomic<uint32_t> done{0};  // chunks done by workers that have left the job
   std::atomic<bool> waiting{false};           // the owner sleeps until all are done
-  std::atomic<bool> crowded{false};           // a worker had no core too often
 
   alignas(64) std::mutex mutex;  // guards the sleep of all
   std::condition_variable wake, finished;
@@ -147,7 +103,6 @@ void work(Worker& self) {
     uint32_t taken = takeChunks<false>([&] { self.busy.store(true, std::memory_order_relaxed); });
     self.busy.store(false, std::memory_order_relaxed);
     if (taken > 0) {
-      if (watch.crowded(Clock::now())) pool.crowded.store(true, std::memory_order_relaxed);
       pool.done.fetch_add(taken);
       if (pool.waiting.load()) {
         std::lock_guard<std::mutex> lock(pool.mutex);
@@ -168,7 +123,6 @@ void work(Worker& self) {
       pool.wake.wait_until(lock, self.until, [] { return pool.stopping; });
       self.resting.store(false, std::memory_order_relaxed);
       pool.resting.fetch_sub(1);
-      watch.restart();
       if (pool.stopping) return;
       continue;
     }
@@ -187,19 +141,17 @@ void callAll() {
   pool.wake.notify_all();
 }
 
-// Leaves out the workers that still hold a chunk, or one of all.
-void leaveOut(Clock::time_point now, bool busyOnly) {
+// Leaves out the workers that still hold a chunk.
+void leaveOut(Clock::time_point now) {
   std::lock_guard<std::mutex> lock(pool.mutex);
   for (auto& worker : pool.workers) {
-    bool busy = worker->busy.load(std::memory_order_relaxed);
-    if (worker->resting.load(std::memory_order_relaxed) || (busyOnly && !busy)) continue;
+    if (worker->resting.load(std::memory_order_relaxed) || !worker->busy.load(std::memory_order_relaxed)) continue;
     bool again = now - worker->last < worker->rest + CALM;
     worker->rest = again ? std::min(worker->rest * 4, LONG) : REST;
     worker->last = now;
     worker->until = now + worker->rest;
     worker->resting.store(true, std::memory_order_relaxed);
     pool.resting.fetch_add(1);
-    if (!busyOnly) return;
   }
 }
 
@@ -218,7 +170,7 @@ void awaitWorkers(uint32_t count, Clock::duration each) {
     }
     now = Clock::now();
   }
-  leaveOut(now, true);
+  leaveOut(now);
   // Asleep, the owner leaves its core to the worker that has none.
   std::unique_lock<std::mutex> lock(pool.mutex);
   pool.waiting.store(true);
@@ -294,9 +246,7 @@ void parallelChunks(Index chunks, Index work, void (*chunk)(void*, Index), void*
   pool.ticket.store(number | static_cast<uint64_t>(chunks));
   if (pool.asleep.load() > 0 && work >= SMALL) callAll();
   uint32_t taken = takeChunks<true>([] {});
-  Clock::time_point now = Clock::now();
-  awaitWorkers(static_cast<uint32_t>(chunks) - taken, (now - began) / std::max<uint32_t>(1, taken));
-  if (watch.crowded(now) || pool.crowded.exchange(false, std::memory_order_relaxed)) leaveOut(now, false);
+  awaitWorkers(static_cast<uint32_t>(chunks) - taken, (Clock::now() - began) / std::max<uint32_t>(1, taken));
 }
 
 void* scratch(ScratchSlot slot, size_t bytes) {
