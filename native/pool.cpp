@@ -35,7 +35,7 @@ typedef std::chrono::steady_clock Clock;
 typedef std::chrono::microseconds Micros;
 
 constexpr Micros SPIN(100);               // a thread without work sleeps after this
-constexpr Micros STALL(200);              // waiting this much longer than three chunks take: a thread lost its core
+constexpr Micros STALL(1000);              // waiting this much longer than three chunks take: a thread lost its core (waking takes less)
 constexpr Micros REST(4000), LONG(64000); // how long it is left out, at first and at most
 constexpr Micros CALM(20000);             // without another stall for this long the next one counts as the first
 constexpr Index SMALL = 1 << 17;          // work (about 30 µs) that is worth waking a thread for

@@ -35,7 +35,7 @@ function product(n: number, transposes: Transposes): Work {
     name: `gemm ${n} ${transposes}`,
     unit: "GFLOP/s",
     value: (seconds) => flops / seconds / 1e9,
-    repeat: Math.max(1, Math.ceil(2 ** 31 / flops / 4)),
+    repeat: Math.max(1, Math.ceil(2 ** 33 / flops)), // the first product after a pause wakes the threads
     flops,
     eachThreads: true,
     tfjs: transposes === "NN" || n <= 512, // it turns the others around first: seconds each for larger ones
