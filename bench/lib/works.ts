@@ -52,6 +52,7 @@ function elementwise(id: string, name: string): Work {
     name,
     unit: "GB/s", // read once, written once: what a fused chain has to move
     value: (seconds) => (8 * elements) / seconds / 1e9,
+    repeat: 10, // as for products
     eachThreads: true,
     tfjs: true,
   };
