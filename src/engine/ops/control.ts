@@ -59,6 +59,14 @@ export function sampleBody(
   return { body: trace(types, fn).program };
 }
 
+/** A sample of an op that holds the program of a function of values. */
+export function programSample(
+  inputs: readonly SampleInput[],
+  fn: (inputs: readonly Value[]) => readonly Value[],
+): { readonly inputs: readonly SampleInput[]; readonly attrs: { readonly body: Program } } {
+  return { inputs, attrs: sampleBody(inputs, fn) };
+}
+
 type CheckpointAttrs = { readonly body: Program };
 
 const checkpointOp: OpRecord<CheckpointAttrs> = {

@@ -1,21 +1,14 @@
 // A group of element-wise ops as one step: what the compiler's fusion makes, and a kernel runs in one pass over memory.
 import { sizeOf, VerifyError } from "../core/index.ts";
-import { inline, trace, type OpRecord, type Program, type SampleInput, type Value } from "../program/index.ts";
+import { inline, type OpRecord, type Program, type Value } from "../program/index.ts";
 import { add, exp, mul } from "./arith.ts";
 import { greater, where } from "./compare.ts";
-import { expectBody } from "./control.ts";
+import { expectBody, programSample } from "./control.ts";
 import { bind, bool, float, int, withOp, type OpFunction } from "./define.ts";
 import { broadcast, sum } from "./layout.ts";
 import { tanh } from "./math.ts";
 
 type GroupAttrs = { readonly body: Program };
-
-function sample(
-  types: readonly SampleInput[],
-  fn: (inputs: readonly Value[]) => readonly Value[],
-): { inputs: readonly SampleInput[]; attrs: GroupAttrs } {
-  return { inputs: types, attrs: { body: trace(types, fn).program } };
-}
 
 const groupOp: OpRecord<GroupAttrs> = {
   name: "fusedElementwise",
@@ -41,24 +34,29 @@ const groupOp: OpRecord<GroupAttrs> = {
       ),
     ),
   samples: [
-    sample([float([3, 37]), float([37])], ([x, b]) => [tanh(add(x!, broadcast(b!, [3, 37], [1])))]),
-    sample([float([5, 4]), float([5])], ([x, s]) => [mul(x!, broadcast(s!, [5, 4], [0]))]),
-    sample([float([2, 3, 5]), float([3, 1])], ([x, s]) => [exp(mul(x!, broadcast(s!, [2, 3, 5], [1, 2])))]),
-    sample([float([700]), float([700])], ([x, y]) => [where(greater(x!, y!), exp(x!), mul(x!, y!)), add(x!, y!)]),
-    sample([bool([3]), int([4, 3], -9, 9), int([4, 3], -9, 9)], ([c, x, y]) => [
+    programSample([float([3, 37]), float([37])], ([x, b]) => [tanh(add(x!, broadcast(b!, [3, 37], [1])))]),
+    programSample([float([5, 4]), float([5])], ([x, s]) => [mul(x!, broadcast(s!, [5, 4], [0]))]),
+    programSample([float([2, 3, 5]), float([3, 1])], ([x, s]) => [exp(mul(x!, broadcast(s!, [2, 3, 5], [1, 2])))]),
+    programSample([float([700]), float([700])], ([x, y]) => [
+      where(greater(x!, y!), exp(x!), mul(x!, y!)),
+      add(x!, y!),
+    ]),
+    programSample([bool([3]), int([4, 3], -9, 9), int([4, 3], -9, 9)], ([c, x, y]) => [
       where(broadcast(c!, [4, 3], [1]), add(x!, y!), x!),
     ]),
-    sample([float([0, 3])], ([x]) => [exp(mul(x!, x!))]),
-    sample([float([5, 7])], ([x]) => [sum(exp(x!), [0])]),
-    sample([float([300, 70]), float([300, 70])], ([x, y]) => {
+    programSample([float([0, 3])], ([x]) => [exp(mul(x!, x!))]),
+    programSample([float([5, 7])], ([x]) => [sum(exp(x!), [0])]),
+    programSample([float([300, 70]), float([300, 70])], ([x, y]) => {
       const z = mul(x!, y!);
       return [z, sum(z, [0]), sum(add(z, y!), [0])];
     }),
-    sample([float([301, 10])], ([x]) => [sum(mul(x!, x!), [1])]),
-    sample([float([2, 3, 700]), float([700])], ([x, b]) => [sum(mul(x!, broadcast(b!, [2, 3, 700], [2])), [2])]),
-    sample([float([130, 131])], ([x]) => [mul(x!, x!), sum(mul(x!, x!), [0, 1])]),
+    programSample([float([301, 10])], ([x]) => [sum(mul(x!, x!), [1])]),
+    programSample([float([2, 3, 700]), float([700])], ([x, b]) => [sum(mul(x!, broadcast(b!, [2, 3, 700], [2])), [2])]),
+    programSample([float([130, 131])], ([x]) => [mul(x!, x!), sum(mul(x!, x!), [0, 1])]),
   ],
-  errors: [{ ...sample([float([3])], ([x]) => [exp(x!)]), inputs: [float([4])], message: "the body takes float32[3]" }],
+  errors: [
+    { ...programSample([float([3])], ([x]) => [exp(x!)]), inputs: [float([4])], message: "the body takes float32[3]" },
+  ],
 };
 
 /** A program of element-wise ops as one step. */
