@@ -1,0 +1,2 @@
+// text: tokenizers.
+export * from "./tokenizer.ts";
