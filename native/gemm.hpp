@@ -95,14 +95,6 @@ static inline TileKernel tileFor(int rows, int vectors) {
 static inline Index stripWidth(Index columns) { return columns > W ? NR : columns > HALF ? W : HALF; }
 
 // Transposes W vectors in place by exchanging halves, quarters, … of them.
-template <int... L>
-struct Lanes {};
-template <int N, int... L>
-struct Count : Count<N - 1, N - 1, L...> {};
-template <int... L>
-struct Count<0, L...> {
-  typedef Lanes<L...> type;
-};
 template <int HALF, int... L>
 ALWAYS_INLINE void exchange(F& a, F& b, Lanes<L...>) {
   F low = __builtin_shufflevector(a, b, ((L & HALF) ? W + L - HALF : L)...);
@@ -167,6 +159,8 @@ static inline void packA(float* to, Matrix a, Index rows, Index k) {
     }
   } else if (a.k == 1) {
     for (; p + W < k; p += W) {
+      // Where these rows end the next ones begin: short rows are no stream of their own.
+      for (Index i = 0; i < rows; i++) __builtin_prefetch(a.data + (i + rows) * a.outer + p);
       // The last rows first: what is too much of their four is written over by the first ones.
       for (Index i = (rows - 1) / 4 * 4; i >= 0; i -= 4)
         packFours(to + p * rows + i, rows, a.data + p + i * a.outer, a.outer, least(4, rows - i));
@@ -232,36 +226,36 @@ static inline void gemmStrip(Index rows, Index columns, Index k, const float* pa
   }
 }
 
-/// How a product is cut into tasks: rows and columns of each. Depends on the sizes alone.
+/// How a product is cut into tasks: a number of blocks of rows and of groups of columns, as even as register tiles allow,
+/// and the largest size of each. Depends on the sizes alone.
 struct Tasks {
-  Index rows, columns, blocks, groups;
+  Index m, n, blocks = 1, groups = 1, rows, columns;
 
   // `whole`: rows are cut first, so that what is finished lies in long runs.
-  Tasks(Index m, Index n, Index k, bool whole) {
+  Tasks(Index height, Index width, Index k, bool whole) : m(height), n(width), rows(height), columns(width) {
     // Multiplications that are worth a task, while there are few tasks and when there are enough for some threads.
     constexpr Index SMALL = 1 << 17, LARGE = 5 << 24;
     Index work = m * n * k, wanted = most(least(8, work / SMALL), least(16, work / LARGE));
-    blocks = divideUp(m, MC);
-    groups = 1;
-    cut(m, n);
+    while (rows > MC) cut(blocks * 2, groups);
     // Tasks near squares read the least.
     while (blocks * groups < wanted) {
-      if (whole ? rows >= 16 * MR : rows >= columns && rows >= 8 * MR) blocks *= 2;
-      else if (columns >= (whole && rows > 4 * MR ? 2 * SEGMENT : 2 * NR)) groups *= 2;
+      if (whole ? rows >= 16 * MR : rows >= columns && rows >= 8 * MR) cut(blocks * 2, groups);
+      else if (columns >= (whole && rows > 4 * MR ? 2 * SEGMENT : 2 * NR)) cut(blocks, groups * 2);
       else break;
-      cut(m, n);
     }
   }
-  void cut(Index m, Index n) {
-    rows = divideUp(divideUp(m, blocks), MR) * MR;
-    columns = divideUp(divideUp(n, groups), NR) * NR;
-    blocks = divideUp(m, rows);
-    groups = divideUp(n, columns);
+  void cut(Index wantedBlocks, Index wantedGroups) {
+    blocks = least(wantedBlocks, divideUp(m, MR));
+    groups = least(wantedGroups, divideUp(n, NR));
+    rows = divideUp(divideUp(m, MR), blocks) * MR;
+    columns = divideUp(divideUp(n, NR), groups) * NR;
   }
+  Index row(Index block) const { return least(m, divideUp(m, MR) * block / blocks * MR); }
+  Index column(Index group) const { return least(n, divideUp(n, NR) * group / groups * NR); }
 };
 
-// Packing pays where a panel is read often enough; rows of A side by side are read well enough as they lie.
-static inline bool packsLeft(Index m, Index n, Matrix a) { return m >= 4 * MR && n >= (a.outer == 1 ? 8 : 4) * NR; }
+// Packing pays where a panel is read often enough.
+static inline bool packsLeft(Index m, Index n) { return m >= 4 * MR && n >= 4 * NR; }
 static inline bool packsRight(Index m, Index n, Index k, Matrix b) {
   return b.outer != 1 || (m > 4 * MR && n * k > 1 << 13);
 }
@@ -270,7 +264,7 @@ static inline bool packsRight(Index m, Index n, Index k, Matrix b) {
 template <class Ready>
 inline void gemmBlock(Index m, Index n, Index k, Matrix a, Matrix b, const float* left, const float* right, float* c,
                       Index cRow, bool add, const Ready& ready) {
-  if (left == nullptr && packsLeft(m, n, a)) {
+  if (left == nullptr && packsLeft(m, n)) {
     float* own = scratchOf<float>(PACK_A, m * k + W);
     for (Index i = 0; i < m; i += MR) packA(own + i * k, a.at(i, 0), least(MR, m - i), k);
     left = own;
@@ -321,7 +315,7 @@ inline void gemm(Index m, Index n, Index k, Matrix a, Matrix b, float* c, Index 
     Index width = least(wide, n - j0);
     Tasks tasks(m, width, k, Finishes<Finish>::value);
     // What several blocks read is packed once for all, as many panels at a time as PACKED floats hold.
-    bool shareLeft = tasks.groups > 1 && packsLeft(tasks.rows, tasks.columns, a);
+    bool shareLeft = tasks.groups > 1 && packsLeft(tasks.rows, width);
     bool shareRight = tasks.blocks > 1 && packsRight(tasks.rows, tasks.columns, depth, b);
     Index strips = shareRight ? divideUp(width, NR) : 0, tiles = shareLeft ? divideUp(m, MR) : 0;
     Index packed = tiles * MR + strips * NR;
@@ -345,8 +339,8 @@ inline void gemm(Index m, Index n, Index k, Matrix a, Matrix b, float* c, Index 
         });
       }
       parallelFor(tasks.blocks * tasks.groups, m * width * (end - p0) / 16, [&](Index task) {
-        Index i = task / tasks.groups * tasks.rows, rows = least(tasks.rows, m - i);
-        Index j = task % tasks.groups * tasks.columns, columns = least(tasks.columns, width - j);
+        Index block = task / tasks.groups, i = tasks.row(block), rows = tasks.row(block + 1) - i;
+        Index group = task % tasks.groups, j = tasks.column(group), columns = tasks.column(group + 1) - j;
         Index finished = 0;
         for (Index p = p0; p < end; p += depth) {
           Index steps = least(depth, end - p);

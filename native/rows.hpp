@@ -40,11 +40,7 @@ ALWAYS_INLINE double sumOver(Index n, Fn fn) {
 ALWAYS_INLINE float maxOf(const float* x, Index n) {
   F best = splat(-__builtin_inff());
   for (Index i = 0; i < n; i += W) best = larger(keep(loadUpTo(x + i, n - i), n - i, -__builtin_inff()), best);
-  float lanes[W];
-  store(lanes, best);
-  float m = lanes[0];
-  for (int i = 1; i < W; i++) m = lanes[i] > m || lanes[i] != lanes[i] ? lanes[i] : m;
-  return m;
+  return largestLane(best);
 }
 
 /// Calls fn(i, count) for each vector of a row.

@@ -83,17 +83,36 @@ ALWAYS_INLINE bool any(I mask) {
   return found != 0;
 }
 
-/// Sum of the lanes by halves: one fixed order.
-ALWAYS_INLINE float sumLanes(F v) {
-  float lanes[W];
-  store(lanes, v);
-  for (int half = W / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
-  return lanes[0];
-}
-
 ALWAYS_INLINE F larger(F a, F b) { return select((a > b) | (a != a), a, b); }
 ALWAYS_INLINE F smaller(F a, F b) { return select((a < b) | (a != a), a, b); }
+
+// The numbers of the lanes, as a pack for shuffles.
+template <int... L>
+struct Lanes {};
+template <int N, int... L>
+struct Count : Count<N - 1, N - 1, L...> {};
+template <int... L>
+struct Count<0, L...> {
+  typedef Lanes<L...> type;
+};
+
+// Lane i together with lane i + HALF, for all i < HALF; then by the half of that, down to one.
+template <int HALF, int... L>
+ALWAYS_INLINE F otherHalf(F v, Lanes<L...>) {
+  return __builtin_shufflevector(v, v, (L ^ HALF)...);
+}
+template <int HALF, class Fn>
+ALWAYS_INLINE float joinLanes(F v, Fn fn) {
+  v = fn(v, otherHalf<HALF>(v, typename Count<W>::type()));
+  if constexpr (HALF > 1) return joinLanes<HALF / 2>(v, fn);
+  else return v[0];
+}
+/// Sum of the lanes by halves: one fixed order.
+ALWAYS_INLINE float sumLanes(F v) {
+  return joinLanes<W / 2>(v, [](F a, F b) { return a + b; });
+}
+/// The largest lane; NaN if one is NaN.
+ALWAYS_INLINE float largestLane(F v) { return joinLanes<W / 2>(v, larger); }
 
 }  // namespace VARIANT
 }  // namespace chainrule

@@ -81,11 +81,7 @@ float maskScores(float* x, Index n, float scale, const uint8_t* mask) {
     store(x + i, score);
     best = larger(score, best);
   }
-  float lanes[W];
-  store(lanes, best);
-  float m = lanes[0];
-  for (int i = 1; i < W; i++) m = lanes[i] > m || lanes[i] != lanes[i] ? lanes[i] : m;
-  return m;
+  return largestLane(best);
 }
 
 // Exponentials of the first n scores of a row in place, zeros from there to `width`; gives their sum. Where no key is
