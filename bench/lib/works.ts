@@ -101,7 +101,7 @@ export const works: { readonly [bench: string]: readonly Work[] } = {
     },
   ],
   cnn: [{ ...defaults, id: "cnn", name: "cnn", unit: "img/s", value: (seconds) => 640 / seconds, flops: cnnFlops }],
-  "gpt-small": [gpt("small", 5)],
+  "gpt-small": [gpt("small", 30)],
   "gpt-med": [gpt("med", 1)],
   "gpt-big": [gpt("big", 1)],
   "start-up": [
