@@ -10,6 +10,7 @@
 
 #include "pool.hpp"
 #include "runtime.hpp"
+#include "slice.hpp"
 #include "tables.hpp"
 
 using namespace chainrule;
@@ -271,12 +272,17 @@ napi_value runAsync(napi_env env, napi_callback_info info) {
   Turns turns;
   if (!runnable(env, args, handle, slots)) return nullptr;
   if (bytesOf(env, args.at[2]).data != nullptr && !turnsOf(env, args.at[2], slots.size / 8, turns)) return nullptr;
+  // Who waits for turns of the event loop waits for this thread: it gets its core soon, those that compute keep theirs.
+  static thread_local bool soon = (setSlice(100'000), true);
+  (void)soon;
   Task* task = new Task{*handle, addresses(slots), turns, 0, Failure(), nullptr, nullptr};
   napi_value promise;
   napi_create_promise(env, &task->deferred, &promise);
   napi_create_async_work(
       env, nullptr, text(env, "chainrule"),
       [](napi_env, void* data) {
+        static thread_local bool usual = (setSlice(0), true);
+        (void)usual;
         Task* self = static_cast<Task*>(data);
         if (self->turns.count == 0) self->failure = execute(*self->loaded, self->slots.data());
         else self->done = repeat(*self->loaded, self->slots, self->turns, self->failure);

@@ -7,6 +7,8 @@
 // for a while, longer each time it happens again, so that a core kept busy by another process costs its own share only.
 #include "pool.hpp"
 
+#include "slice.hpp"
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -97,6 +99,7 @@ uint32_t takeChunks(const F& began) {
 }
 
 void work(Worker& self) {
+  setSlice(0);
   uint64_t seen = 0;
   for (;;) {
     // A worker that is busy without a chunk in hand does no harm: it says so before it takes one.
