@@ -1,6 +1,7 @@
 // optim: optimizers as pairs of init and update, chains of them, clipping, schedules.
 export * from "./adaptive.ts";
 export * from "./clip.ts";
+export * from "./groups.ts";
 export * from "./optimizer.ts";
 export * from "./optimizers.ts";
 export * from "./scale.ts";

@@ -13,4 +13,5 @@ export * from "./run-log.ts";
 export * from "./state.ts";
 export * from "./step.ts";
 export * from "./tfevents.ts";
+export * from "./token-objective.ts";
 export * from "./train-options.ts";
