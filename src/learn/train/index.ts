@@ -13,5 +13,6 @@ export * from "./run-log.ts";
 export * from "./state.ts";
 export * from "./step.ts";
 export * from "./tfevents.ts";
+export * from "./token-evaluation.ts";
 export * from "./token-objective.ts";
 export * from "./train-options.ts";

@@ -179,7 +179,12 @@ export function makeStep(module: Module<never, unknown>, options: StepOptions): 
     lossLimit,
     many: (state: TrainState, data: StepBatch, indices: Tensor, how?: CallOptions): ManySteps | undefined => {
       const goOn = ([, { finite }]: readonly [Carried, StepOutputs]): Tensor => finite;
-      const turns = gathered.turns({ count: indices.shape[0]!, slices: [3], goOn }, ...split(state, how), data, indices);
+      const turns = gathered.turns(
+        { count: indices.shape[0]!, slices: [3], goOn },
+        ...split(state, how),
+        data,
+        indices,
+      );
       if (turns === undefined) return undefined;
       const merged = ({ done, result }: TurnResult<readonly [Carried, StepOutputs]>) => ({
         done,
@@ -285,14 +290,26 @@ function isTensor(x: unknown): x is Tensor {
 /** A compiled evaluation: loss and outputs of a batch with given values, as in use (nothing random, nothing changed). */
 export type EvaluateStep = Jitted<
   [TensorMap, StepBatch],
-  { readonly loss: Tensor; readonly parts: readonly Tensor[]; readonly predictions: readonly Tensor[] }
+  {
+    readonly loss: Tensor;
+    readonly parts: readonly Tensor[];
+    readonly predictions: readonly Tensor[];
+    /** Of how many terms `loss` is the mean: samples unless the objective says. */
+    readonly count: Tensor;
+  }
 >;
 
 /** Makes the evaluation of a module: the objective as in training, without a gradient. */
-export function makeEvaluate(module: Module<never, unknown>, objective: Objective): EvaluateStep {
+export function makeEvaluate(
+  module: Module<never, unknown>,
+  objective: Objective,
+  { predictions = true }: { readonly predictions?: boolean } = {},
+): EvaluateStep {
   return jit((values: TensorMap, batch: StepBatch) => {
-    const [loss, { parts, predictions }] = forward({ module, objective, context: inference, values, batch });
-    return { loss, parts, predictions };
+    const [loss, extra] = forward({ module, objective, context: inference, values, batch, predictions });
+    const { parts, count } = extra;
+    const terms = count === undefined || count === "sum" ? full([], batch.y[0]?.shape[0] ?? 1) : count;
+    return { loss, parts, predictions: extra.predictions, count: terms };
   });
 }
 

@@ -29,7 +29,10 @@ export function tokenObjective(): Objective {
     const ones = trained.cast("float32");
     const w = given === undefined ? ones : ones.mul(perToken(given, labels));
     const count = w.sum();
-    const loss = each.mul(w).sum().div(where(count.greater(0), count, full([], 1)));
+    const loss = each
+      .mul(w)
+      .sum()
+      .div(where(count.greater(0), count, full([], 1)));
     return { loss, parts: [], count };
   };
 }
