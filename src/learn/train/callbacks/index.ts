@@ -4,5 +4,6 @@ export * from "./early-stopping.ts";
 export * from "./learning-rate.ts";
 export * from "./model-checkpoint.ts";
 export * from "./monitor.ts";
+export * from "./samples.ts";
 export * from "./tensor-board.ts";
 export * from "./terminate-on-nan.ts";
