@@ -127,7 +127,7 @@ class Loop implements TrainRun {
       throw new ArgumentError("lossLimit", "the step takes no limit of its loss", {
         hint: "makeStep(model, { lossLimit: true, … })",
       });
-    this.#lossLimit = value;
+    this.#lossLimit = Math.fround(value); // as the device compares it
   }
   get batchSize(): number {
     return this.#sampler.batchSize;
