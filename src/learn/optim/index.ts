@@ -2,6 +2,7 @@
 export * from "./adaptive.ts";
 export * from "./clip.ts";
 export * from "./groups.ts";
+export * from "./muon.ts";
 export * from "./optimizer.ts";
 export * from "./optimizers.ts";
 export * from "./scale.ts";

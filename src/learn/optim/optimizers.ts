@@ -1,7 +1,8 @@
-// The optimizers by name, with Keras's defaults: sgd, adam, adamw, rmsprop, adagrad, lion, adamax, nadam.
+// The optimizers by name, with Keras's defaults: sgd, adam, adamw, rmsprop, adagrad, lion, adamax, nadam; muon by name.
 import { ArgumentError, checkRange, isPlainObject } from "../../engine/core/index.ts";
 import { scaleByAdagrad, scaleByAdam, scaleByAdamax, scaleByLion, scaleByNadam, scaleByRms } from "./adaptive.ts";
 import { makeOptimizer, type CommonOptions, type ConventionOption, type Optimizer } from "./optimizer.ts";
+import { muon } from "./muon.ts";
 import { trace } from "./scale.ts";
 import { scheduleFrom } from "./schedules.ts";
 
@@ -158,6 +159,7 @@ export const optimizers: { readonly [name: string]: (options: CommonOptions) => 
   rmsprop,
   adagrad,
   lion,
+  muon,
 };
 
 /** An optimizer from itself, its name ("sgd", "adam", …), or a config as `optimizer.config` holds it. */

@@ -162,3 +162,30 @@ describe("accumulation", () => {
     expect(() => makeStep(new Tiny(), { ...options, accumulate: 2, predictions: true })).toThrow("no predictions");
   });
 });
+
+describe("tokenObjective", () => {
+  const options = { labelSmoothing: 0.1, zLoss: 0.01 };
+  it("is smoothed and kept near Z = 0 by its formula", () => {
+    withDevice("reference", () => {
+      const logits = [1, -2, 0.5, 3];
+      const batch = { x: tensor([0]), y: [tensor(new HostArray("int32", [1, 2], Int32Array.of(3, -1)))] };
+      const { loss, count } = tokenObjective(options)(tensor([[logits, logits]]), batch);
+      const z = Math.log(logits.reduce((sum, x) => sum + Math.exp(x), 0));
+      const mean = logits.reduce((a, b) => a + b) / 4;
+      expect(loss.item()).toBeCloseTo(0.9 * (z - 3) + 0.1 * (z - mean) + 0.01 * z * z, 6);
+      expect((count as Tensor).item()).toBe(1);
+    });
+  });
+  it("is the same in parts", () => {
+    withDevice("native", () => {
+      const objective = tokenObjective(options);
+      const whole = stepOf({ objective }, () => batchOf(3));
+      expect(
+        largestDifference(
+          whole,
+          stepOf({ objective, accumulate: 5 }, () => batchOf(3)),
+        ),
+      ).toBeLessThan(1e-6);
+    });
+  });
+});
