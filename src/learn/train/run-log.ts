@@ -85,8 +85,11 @@ export function runLog(folder: string, options: RunLogOptions = {}): Callback {
     last: true,
     async onTrainBegin(run) {
       mkdirSync(folder, { recursive: true });
-      await cutLines<MetricsLine>(metrics, ({ step }) => step <= run.step);
       const { position } = run.state;
+      // Saved behind the last batch of an epoch, whose end comes again.
+      const comesAgain = ({ kind, step, epoch }: MetricsLine): boolean =>
+        kind === "epoch" && step === run.step && epoch >= run.epoch && position.sample > 0;
+      await cutLines<MetricsLine>(metrics, (line) => line.step <= run.step && !comesAgain(line));
       await cutLines<RejectedLine>(
         rejected,
         ({ epoch, sample }) => epoch < position.epoch || (epoch === position.epoch && sample <= position.sample),

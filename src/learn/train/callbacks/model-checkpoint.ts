@@ -82,11 +82,9 @@ export function modelCheckpoint(folder: string, options: ModelCheckpointOptions 
       if (better || due || late) await save(run, run.evaluated ?? {});
     },
     async onEpochEnd(epoch, logs, run) {
-      // A run that evaluates by steps may have nothing to compare at the end of an epoch.
-      const value =
-        monitor === undefined || (run.evaluations.length > 0 && !(monitor.name in logs))
-          ? undefined
-          : monitor.read(logs);
+      // A run counted in steps may have nothing to compare at the end of an epoch.
+      const bySteps = run.maxSteps !== undefined && !(monitor !== undefined && monitor.name in logs);
+      const value = monitor === undefined || bySteps ? undefined : monitor.read(logs);
       const better = monitor === undefined || (value !== undefined && monitor.better(value, best));
       if (better && value !== undefined) best = value;
       const due = everyEpochs > 0 && (epoch + 1) % everyEpochs === 0;
