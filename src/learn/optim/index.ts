@@ -1,4 +1,5 @@
 // optim: optimizers as pairs of init and update, chains of them, clipping, schedules.
+export * from "./adam-8bit.ts";
 export * from "./adaptive.ts";
 export * from "./clip.ts";
 export * from "./groups.ts";
