@@ -186,12 +186,13 @@ export function scaleByLion(
   };
 }
 
-function average(old: Tensor, value: Tensor, decay: number): Tensor {
+/** `d · old + (1 − d) · value`. */
+export function average(old: Tensor, value: Tensor, decay: number): Tensor {
   return old.mul(decay).add(value.mul(1 - decay));
 }
 
-// 1 − βᵗ. Written with expm1: in float32, 1 − 0.999¹ would keep four digits only.
-function correction(beta: number, count: Tensor): Tensor {
+/** `1 − βᵗ`, written with expm1: in float32, 1 − 0.999¹ would keep four digits only. */
+export function correction(beta: number, count: Tensor): Tensor {
   if (beta === 0) return asTensor(1);
   return expm1(count.cast("float32").mul(Math.log(beta))).neg();
 }
@@ -204,7 +205,8 @@ function divideByRoot(
   return convention === "torch" ? g.div(square.sqrt().add(epsilon)) : g.mul(rsqrt(square.add(epsilon)));
 }
 
-function checkMoments(where: string, options: { readonly [name: string]: number }): void {
+/** Refuses decays outside [0, 1] and a negative ε. */
+export function checkMoments(where: string, options: { readonly [name: string]: number }): void {
   for (const [name, value] of Object.entries(options)) {
     checkRange(where, name, value, 0, name === "epsilon" ? Infinity : 1);
   }

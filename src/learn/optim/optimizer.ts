@@ -3,7 +3,14 @@ import { ArgumentError, checkRange } from "../../engine/core/index.ts";
 import { full, zeros, type Tensor } from "../../engine/tensor/index.ts";
 import type { Convention } from "./adaptive.ts";
 import { clipByGlobalNorm, clipByNorm, clipByValue } from "./clip.ts";
-import { addDecayedWeights, scale } from "./scale.ts";
+import {
+  decayByRule,
+  groupConfigs,
+  parameterRules,
+  scaleByRule,
+  type ParameterGroup,
+  type ParameterGroupConfig,
+} from "./groups.ts";
 import type { Schedule, ScheduleConfig } from "./schedule.ts";
 import { chain, type GradientTransformation, type OptState } from "./transformation.ts";
 
@@ -22,7 +29,8 @@ export type OptimizerState = {
 /** Plain JSON: the name and the options. */
 export interface OptimizerConfig {
   readonly name: string;
-  readonly [option: string]: number | boolean | string | readonly string[] | ScheduleConfig;
+  readonly [option: string]:
+    number | boolean | string | readonly string[] | readonly ParameterGroupConfig[] | ScheduleConfig;
 }
 
 /** What `compile` and `makeStep` take. */
@@ -43,6 +51,10 @@ export interface CommonOptions {
   readonly weightDecay?: number;
   /** Last names of parameters that are not decayed: `["bias", "gamma", "beta"]`, say. */
   readonly noDecay?: readonly string[];
+  /** Parameters of one axis or none (biases, gains of norms) are not decayed: the custom for language models. Default false. */
+  readonly decayMatricesOnly?: boolean;
+  /** Other decay and another learning rate for some parameters; see `ParameterGroup`. */
+  readonly groups?: readonly ParameterGroup[];
   /** Gradients are clipped element by element, each to a norm, or all together to a norm: at most one of the three. */
   readonly clipValue?: number;
   readonly clipNorm?: number;
@@ -72,17 +84,16 @@ export interface OptimizerSpec {
 /** An optimizer from its parts: clipping first, then its own, with decay and −η where it says. */
 export function makeOptimizer(spec: OptimizerSpec): Optimizer {
   const { name, common, defaultRate, defaultDecay = 0 } = spec;
-  const { learningRate = defaultRate, weightDecay = defaultDecay, noDecay = [] } = common;
+  const { learningRate = defaultRate, weightDecay = defaultDecay } = common;
+  const { noDecay = [], decayMatricesOnly = false, groups = [] } = common;
   if (typeof learningRate === "number") checkRange(name, "learningRate", learningRate, 0);
   const clipping = clippingOf(name, common);
-  const decay =
-    weightDecay === 0
-      ? undefined
-      : addDecayedWeights(weightDecay, (path) => !noDecay.includes(path.split(".").at(-1)!));
+  const ruleOf = parameterRules(name, { weightDecay, noDecay, decayMatricesOnly, groups });
+  const decay = decayByRule(ruleOf);
   const schedule = typeof learningRate === "number" ? undefined : learningRate;
   // The parts close over the rate of this step; their states do not depend on it.
   const partsAt = (rate: Tensor | number): GradientTransformation<readonly OptState[]> =>
-    chain(...clipping, ...spec.parts({ decay: decay ?? chain(), descend: scale(rate) }));
+    chain(...clipping, ...spec.parts({ decay, descend: scaleByRule(rate, ruleOf) }));
   const { init } = partsAt(0); // options out of range are refused here, not in the first step
   return {
     name,
@@ -124,13 +135,15 @@ function configOf(
   { name, common, options }: OptimizerSpec,
   { learningRate, weightDecay }: { readonly learningRate: number | Schedule; readonly weightDecay: number },
 ): OptimizerConfig {
-  const { noDecay = [], clipValue, clipNorm, globalClipNorm } = common;
+  const { noDecay = [], decayMatricesOnly, groups = [], clipValue, clipNorm, globalClipNorm } = common;
   return {
     name,
     learningRate: typeof learningRate === "number" ? learningRate : learningRate.config,
     ...options,
     weightDecay,
     ...(noDecay.length === 0 ? {} : { noDecay }),
+    ...(decayMatricesOnly === undefined ? {} : { decayMatricesOnly }),
+    ...(groups.length === 0 ? {} : { groups: groupConfigs(groups) }),
     ...(clipValue === undefined ? {} : { clipValue }),
     ...(clipNorm === undefined ? {} : { clipNorm }),
     ...(globalClipNorm === undefined ? {} : { globalClipNorm }),

@@ -1,7 +1,9 @@
-// The optimizers by name, with Keras's defaults: sgd, adam, adamw, rmsprop, adagrad, lion, adamax, nadam.
+// The optimizers by name, with Keras's defaults: sgd, adam, adamw, rmsprop, adagrad, lion, adamax, nadam; muon and adamw8bit by name.
 import { ArgumentError, checkRange, isPlainObject } from "../../engine/core/index.ts";
 import { scaleByAdagrad, scaleByAdam, scaleByAdamax, scaleByLion, scaleByNadam, scaleByRms } from "./adaptive.ts";
 import { makeOptimizer, type CommonOptions, type ConventionOption, type Optimizer } from "./optimizer.ts";
+import { adamw8bit } from "./adam-8bit.ts";
+import { muon } from "./muon.ts";
 import { trace } from "./scale.ts";
 import { scheduleFrom } from "./schedules.ts";
 
@@ -153,11 +155,13 @@ export const optimizers: { readonly [name: string]: (options: CommonOptions) => 
   sgd,
   adam,
   adamw,
+  adamw8bit,
   adamax,
   nadam,
   rmsprop,
   adagrad,
   lion,
+  muon,
 };
 
 /** An optimizer from itself, its name ("sgd", "adam", …), or a config as `optimizer.config` holds it. */

@@ -58,6 +58,37 @@ export function chain(...parts: readonly GradientTransformation[]): GradientTran
   };
 }
 
+/**
+ * Different transformations for different parameters: `labelOf` names the one of each. Source: Optax's `multi_transform`.
+ *
+ * @example
+ * partition((path, { rank }) => (rank < 2 ? "adam" : "muon"), { adam: scaleByAdam(), muon: scaleByMuon() });
+ */
+export function partition<L extends string>(
+  labelOf: (path: Path, param: Tensor) => L,
+  parts: { readonly [label in L]: GradientTransformation },
+): GradientTransformation<{ readonly [label: string]: OptState }> {
+  const entries = Object.entries<GradientTransformation>(parts);
+  const only = (tensors: TensorMap, params: TensorMap, label: string): TensorMap =>
+    Object.fromEntries(Object.entries(tensors).filter(([path]) => labelOf(path, params[path]!) === label));
+  return {
+    init: (params) =>
+      Object.fromEntries(entries.map(([label, part]) => [label, part.init(only(params, params, label))])),
+    update: (gradients, state, params) => {
+      const results = entries.map(
+        ([label, part]) =>
+          [label, part.update(only(gradients, params, label), state[label]!, only(params, params, label))] as const,
+      );
+      const updates: TensorMap = Object.assign({}, ...results.map(([, result]) => result.updates)) as TensorMap;
+      return {
+        // In the order they came in.
+        updates: mapTensors(gradients, (_, path) => updates[path]!),
+        state: Object.fromEntries(results.map(([label, result]) => [label, result.state])),
+      };
+    },
+  };
+}
+
 /** The parameters after a step: `p + update`. */
 export function applyUpdates(params: TensorMap, updates: TensorMap): TensorMap {
   return mapTensors(params, (param, path) => {

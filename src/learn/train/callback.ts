@@ -34,12 +34,20 @@ export interface Callback {
   onBatchBegin?(batch: number, run: TrainRun): void | Promise<void>;
   /** `logs` holds running values of the epoch, computed when read. */
   onBatchEnd?(batch: number, logs: Logs, run: TrainRun): void | Promise<void>;
+  /** Values of other data, every so many steps: the option `evaluation` of the loop. */
+  onEvaluation?(logs: Logs, run: TrainRun): void | Promise<void>;
+  /** Called last of all after a step, evaluation included: what saves a run does it here. After several steps in one call, once. */
+  onStepEnd?(run: TrainRun): void | Promise<void>;
+  /** A batch that was not trained on: its loss or gradients were not finite, or its loss above `run.lossLimit`. */
+  onRejected?(rejection: Rejection, run: TrainRun): void | Promise<void>;
+  /** The run was set back to an earlier step; the state is the one of that step already. */
+  onRollback?(from: number, run: TrainRun): void | Promise<void>;
   /**
    * How many batches may go by until it must be called for one again; 1 without this. Then short steps run several at a
    * time: `onBatchBegin` is called for the first of them, `onBatchEnd` for the last.
    */
   batchesUntilDue?(run: TrainRun): number;
-  /** Called before `onTrainEnd` where the run was stopped in the middle of an epoch: the state is the last one trained. */
+  /** Called before `onTrainEnd` where the run ends without the end of an epoch, or at `maxSteps`: the state is the last one trained. */
   onInterrupt?(run: TrainRun): void | Promise<void>;
   /** Told of lines for people; without any listener they go to stderr. */
   onNote?(line: string): void;
@@ -53,6 +61,29 @@ export interface History {
   readonly history: { [name: string]: number[] };
 }
 
+/** Values of other data after a step. */
+export interface Evaluated {
+  readonly step: number;
+  readonly values: Logs;
+}
+
+/** A batch that was left out. */
+export interface Rejection {
+  /** Updates done before it. */
+  readonly step: number;
+  /** Counted from 0. */
+  readonly epoch: number;
+  readonly batch: number;
+  /** Samples of the epoch used up, this batch included: rises over a whole epoch, also where a run is set back. */
+  readonly sample: number;
+  /** Numbers of its samples in the dataset. */
+  readonly indices: Uint32Array;
+  readonly loss: number;
+  readonly limit: number;
+  /** What was wrong, for people. */
+  readonly problem: string;
+}
+
 /** How far a call of the loop is, besides the state: plain JSON, so that a checkpoint can hold it. */
 export interface Progress {
   /** The epoch under way, counted as the caller counts. */
@@ -61,6 +92,7 @@ export interface Progress {
   readonly measures: JsonValue;
   readonly history: History;
   readonly callbacks: { readonly [name: string]: JsonValue };
+  readonly evaluations?: readonly Evaluated[];
   /** Why the run was stopped for good, if it was. */
   readonly stopped?: string;
 }
@@ -84,7 +116,9 @@ export interface TrainRun {
   /** The epoch under way, from `initialEpoch` to before `epochs`. */
   readonly epoch: number;
   readonly initialEpoch: number;
+  /** Infinity where only `maxSteps` says the end. */
   readonly epochs: number;
+  readonly maxSteps: number | undefined;
   readonly batchSize: number;
   readonly batchesPerEpoch: number;
   readonly history: History;
@@ -95,16 +129,26 @@ export interface TrainRun {
   /** Ends the run after the present batch (from `onBatchEnd`) or epoch. */
   stop(reason: string): void;
   readonly stopped: string | undefined;
-  /** What happens when the loss is not finite: an error unless "stop". */
-  onNonFinite: "throw" | "stop";
+  /** What was evaluated after which step. */
+  readonly evaluations: readonly Evaluated[];
+  /** The newest values of `evaluation`, if they are of this very step. */
+  readonly evaluated: Logs | undefined;
+  /** What happens to a batch whose loss is not finite, or above the limit: an error unless "stop" or "skip". */
+  onNonFinite: "throw" | "stop" | "skip";
+  /** The largest loss that is trained on; Infinity unless a callback sets it (the step must be made with `lossLimit`). */
+  lossLimit: number;
+  /**
+   * Weights, optimizer and step become those of an earlier state, while the place in the data stays: what was trained since is
+   * forgotten, its batches do not come again.
+   */
+  rollback(state: TrainState): Promise<void>;
   /** Everything, to be saved: Tensors are still the live ones and must be read before the next step. */
   snapshot(): Snapshot;
   /** A line for people, shown above the progress bar. */
   note(line: string): void;
 }
 
-type Event =
-  "onTrainBegin" | "onTrainEnd" | "onInterrupt" | "onEpochBegin" | "onEpochEnd" | "onBatchBegin" | "onBatchEnd";
+type Event = keyof Callback & `on${string}` extends infer E ? Exclude<E, "onNote"> : never;
 
 /** Calls an event of all callbacks, one after the other, those marked `last` at the end. */
 export async function notify(callbacks: readonly Callback[], event: Event, ...args: readonly unknown[]): Promise<void> {
@@ -121,7 +165,8 @@ export async function notify(callbacks: readonly Callback[], event: Event, ...ar
 /** How many batches may go by before some callback must hear of one. */
 export function batchesUntilDue(callbacks: readonly Callback[], run: TrainRun): number {
   return callbacks.reduce((least, callback) => {
-    if (callback.onBatchBegin === undefined && callback.onBatchEnd === undefined) return least;
+    const { onBatchBegin, onBatchEnd, onStepEnd } = callback;
+    if (onBatchBegin === undefined && onBatchEnd === undefined && onStepEnd === undefined) return least;
     return Math.min(least, callback.batchesUntilDue?.(run) ?? 1);
   }, Infinity);
 }

@@ -67,11 +67,17 @@ export class CheckpointStore {
     return path;
   }
 
-  /** The newest intact checkpoint, for a state built like `like`; `undefined` where there is none at all. */
-  async latest(like: TrainState): Promise<LoadedCheckpoint | undefined> {
+  /**
+   * The newest intact checkpoint, for a state built like `like`; `undefined` where there is none at all. With `only`, among
+   * those of the steps it says yes to.
+   */
+  async latest(
+    like: TrainState,
+    { only = () => true }: { readonly only?: (step: number) => boolean } = {},
+  ): Promise<LoadedCheckpoint | undefined> {
     await this.#recover();
     const skipped: string[] = [];
-    const steps = await this.steps();
+    const steps = (await this.steps()).filter(only);
     for (const step of steps.reverse()) {
       let read: VerifiedFiles;
       try {
@@ -85,6 +91,11 @@ export class CheckpointStore {
     }
     if (skipped.length === 0) return undefined;
     throw new CheckpointError(this.folder, `no checkpoint is intact: ${skipped.join("; ")}`);
+  }
+
+  /** Removes the checkpoints of later steps: those of a branch that was given up. */
+  async removeAfter(step: number): Promise<void> {
+    for (const later of await this.steps()) if (later > step) await removeCheckpoint(this.folder, later);
   }
 
   async #recover(): Promise<void> {

@@ -17,6 +17,32 @@ export interface Diagnosis {
 
 /** Finds the first input, layer output, loss or gradient that is not finite, from the state before the step and its batch. */
 export async function diagnose(step: TrainStep, state: TrainState, batch: StepBatch): Promise<Diagnosis> {
+  const key = random.foldIn(state.key, state.step);
+  const parts = partsOf(batch, step.accumulate);
+  for (const [micro, part] of parts.entries()) {
+    const found = diagnosePart(step, state, { batch: part, key: parts.length === 1 ? key : random.foldIn(key, micro) });
+    if (found !== undefined) return found;
+  }
+  return { where: "step", problem: "loss or gradients were not finite, but are when computed operation by operation" };
+}
+
+// Micro-batches as the step cuts them: the whole batch may be too large for one pass.
+function partsOf(batch: StepBatch, accumulate: number): StepBatch[] {
+  const flat = flattenTensors({ ...batch }, "batch");
+  const rows = flat.tensors[0]?.shape[0] ?? 1;
+  const size = Math.ceil(rows / accumulate);
+  if (size === rows) return [batch];
+  return Array.from({ length: Math.ceil(rows / size) }, (_, i) => {
+    const slices = flat.tensors.map((x) => x.slice(i * size, Math.min(rows, (i + 1) * size)));
+    return flat.rebuild(slices) as StepBatch;
+  });
+}
+
+function diagnosePart(
+  step: TrainStep,
+  state: TrainState,
+  { batch, key }: { readonly batch: StepBatch; readonly key: Tensor },
+): Diagnosis | undefined {
   const input = firstBad(batch.x) ?? firstBad(batch.y);
   if (input !== undefined) return { where: "data", problem: `the batch holds ${input}` };
   const values = valuesOf(state);
@@ -31,7 +57,7 @@ export async function diagnose(step: TrainStep, state: TrainState, batch: StepBa
     found ??= { where: paths.get(called) || called.constructor.name, problem: `the output holds ${bad}` };
   };
   const pass = (params: TensorMap, onCall?: CallListener): Tensor => {
-    const context = new Context({ training: true, key: random.foldIn(state.key, state.step) });
+    const context = new Context({ training: true, key });
     const all = { ...values, ...params };
     return forward({ module, objective, context, values: all, batch, ...(onCall === undefined ? {} : { onCall }) })[0];
   };
@@ -50,7 +76,7 @@ export async function diagnose(step: TrainStep, state: TrainState, batch: StepBa
     if (error instanceof ChainruleError) return { where: error.where, problem: error.problem };
     throw error;
   }
-  return { where: "step", problem: "loss or gradients were not finite, but are when computed operation by operation" };
+  return undefined;
 }
 
 function firstBad(tree: unknown): string | undefined {

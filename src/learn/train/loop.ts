@@ -1,22 +1,25 @@
 // The one training loop: batches in an order that is a function of (seed, epoch, position), a step for each, callbacks.
 import { ArgumentError, HostArray, leaves, NumericError } from "../../engine/core/index.ts";
-import { flattenTensors, tensor, type Tensor } from "../../engine/tensor/index.ts";
-import { isHostArray, sampler, type JsonValue, type Sampler } from "../../data/index.ts";
+import { tensor } from "../../engine/tensor/index.ts";
+import { isHostArray, sampler, type Sampler } from "../../data/index.ts";
 import {
   batchesUntilDue,
   notify,
   record,
   type Callback,
+  type Evaluated,
   type History,
   type Logs,
   type Snapshot,
   type TrainRun,
 } from "./callback.ts";
 import { diagnose } from "./diagnose.ts";
+import { measureStep, measureSteps, readOnce, release } from "./loop-measures.ts";
+import { loadCallbacks, saveCallbacks } from "./loop-memory.ts";
 import type { StepBatch } from "./objective.ts";
 import { Pace } from "./pace.ts";
 import { valuesOf, withLearningRate, type TrainState } from "./state.ts";
-import type { StepOutputs, TrainStep } from "./step.ts";
+import type { CallOptions, TrainStep } from "./step.ts";
 import type { HostBatch, TrainOptions, TrainResult } from "./train-options.ts";
 
 /**
@@ -42,9 +45,9 @@ import type { HostBatch, TrainOptions, TrainResult } from "./train-options.ts";
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const run = new Loop(options);
   await run.begin();
-  while (run.epoch < run.epochs && run.stopped === undefined) await run.epochOnce();
+  while (run.goesOn) await run.epochOnce();
   await run.end();
-  return { state: run.state, history: run.history, stopped: run.stopped };
+  return { state: run.state, history: run.history, evaluations: run.evaluations, stopped: run.stopped };
 }
 
 class Loop implements TrainRun {
@@ -56,16 +59,24 @@ class Loop implements TrainRun {
   step: number;
   readonly history: History;
   stopped: string | undefined;
-  onNonFinite: "throw" | "stop" = "throw";
+  readonly evaluations: Evaluated[];
+  onNonFinite: "throw" | "stop" | "skip" = "throw";
   batchLoss: number = NaN;
+  #lossLimit = Infinity;
   #logs: Logs = {};
 
   constructor(options: TrainOptions) {
-    const { state, dataset, initialEpoch = 0, epochs = 1, batchSize = 32, shuffle = true, resume } = options;
-    for (const [name, value] of Object.entries({ epochs, initialEpoch })) {
+    const { state, dataset, initialEpoch = 0, batchSize = 32, shuffle = true, resume } = options;
+    const { epochs = 0, maxSteps = 0, evaluation } = options;
+    for (const [name, value] of Object.entries({ epochs, initialEpoch, maxSteps })) {
       if (!Number.isSafeInteger(value) || value < 0)
         throw new ArgumentError("train", `\`${name}\` is a whole number ≥ 0: received ${value}`);
     }
+    if (evaluation !== undefined && !(Number.isSafeInteger(evaluation.everySteps) && evaluation.everySteps > 0))
+      throw new ArgumentError(
+        "train",
+        `\`evaluation.everySteps\` is a whole number ≥ 1: received ${evaluation.everySteps}`,
+      );
     this.#options = options;
     this.#callbacks = options.callbacks ?? [];
     this.#sampler = sampler(dataset.length, { batchSize, seed: state.position.seed, shuffle });
@@ -73,8 +84,11 @@ class Loop implements TrainRun {
     this.step = state.step.item();
     this.epoch = resume?.progress.epoch ?? initialEpoch;
     this.history = structuredClone(resume?.progress.history ?? { epoch: [], history: {} });
+    this.evaluations = structuredClone([...(resume?.progress.evaluations ?? [])]);
     this.stopped = resume?.progress.stopped;
-    if (resume !== undefined) this.#restore(resume);
+    if (resume === undefined) return;
+    options.measures.load(resume.progress.measures);
+    loadCallbacks(this.#callbacks, resume);
   }
 
   // ── what callbacks see ─────────────────────────────────────────────────────
@@ -96,7 +110,24 @@ class Loop implements TrainRun {
     return this.#options.initialEpoch ?? 0;
   }
   get epochs(): number {
-    return this.#options.epochs ?? 1;
+    return this.#options.epochs ?? (this.maxSteps === undefined ? 1 : Infinity);
+  }
+  get maxSteps(): number | undefined {
+    return this.#options.maxSteps;
+  }
+  get evaluated(): Logs | undefined {
+    const last = this.evaluations.at(-1);
+    return last?.step === this.step ? last.values : undefined;
+  }
+  get lossLimit(): number {
+    return this.#lossLimit;
+  }
+  set lossLimit(value: number) {
+    if (!this.trainStep.lossLimit)
+      throw new ArgumentError("lossLimit", "the step takes no limit of its loss", {
+        hint: "makeStep(model, { lossLimit: true, … })",
+      });
+    this.#lossLimit = Math.fround(value); // as the device compares it
   }
   get batchSize(): number {
     return this.#sampler.batchSize;
@@ -128,10 +159,15 @@ class Loop implements TrainRun {
     for (const listener of listeners) listener.onNote!(line);
     if (listeners.length === 0) process.stderr.write(`${line}\n`);
   }
+  async rollback(state: TrainState): Promise<void> {
+    const from = this.step;
+    this.state = { ...state, position: this.#state.position };
+    this.step = state.step.item();
+    while ((this.evaluations.at(-1)?.step ?? 0) > this.step) this.evaluations.pop();
+    await notify(this.#callbacks, "onRollback", from, this);
+  }
   snapshot(): Snapshot {
-    const saved = this.#callbacks.flatMap(({ name, save }, i) =>
-      save === undefined ? [] : [[memoryName(name, i), this.#callbacks[i]!.save!()] as const],
-    );
+    const { values, tensors } = saveCallbacks(this.#callbacks);
     const stopped = this.stopped === undefined || this.stopped === INTERRUPTED ? {} : { stopped: this.stopped };
     return {
       state: this.#state,
@@ -139,32 +175,25 @@ class Loop implements TrainRun {
         epoch: this.epoch,
         measures: this.#options.measures.save(),
         history: structuredClone(this.history),
-        callbacks: Object.fromEntries(saved.map(([name, { values }]) => [name, values])),
+        callbacks: values,
+        ...(this.evaluations.length === 0 ? {} : { evaluations: structuredClone(this.evaluations) }),
         ...stopped,
       },
-      tensors: Object.fromEntries(
-        saved.flatMap(([name, { tensors = {} }]) =>
-          Object.entries(tensors).map(([key, array]) => [`${name}/${key}`, array]),
-        ),
-      ),
+      tensors,
     };
   }
 
-  #restore({ progress, tensors }: Snapshot): void {
-    this.#options.measures.load(progress.measures);
-    this.#callbacks.forEach(({ name, load }, i) => {
-      const values: JsonValue | undefined = progress.callbacks[memoryName(name, i)];
-      if (load === undefined || values === undefined) return;
-      const prefix = `${memoryName(name, i)}/`;
-      const own = Object.entries(tensors).filter(([key]) => key.startsWith(prefix));
-      this.#callbacks[i]!.load!({
-        values,
-        tensors: Object.fromEntries(own.map(([key, array]) => [key.slice(prefix.length), array])),
-      });
-    });
+  // ── the loop itself ────────────────────────────────────────────────────────
+
+  /** Whether another epoch begins or goes on. The end of an epoch is still dealt with where the last step was its last. */
+  get goesOn(): boolean {
+    if (this.epoch >= this.epochs || this.stopped !== undefined) return false;
+    return this.#stepsLeft > 0 || this.#state.position.sample === this.#sampler.samplesPerEpoch;
   }
 
-  // ── the loop itself ────────────────────────────────────────────────────────
+  get #stepsLeft(): number {
+    return (this.maxSteps ?? Infinity) - this.step;
+  }
 
   async begin(): Promise<void> {
     if (this.#options.resume === undefined) this.#options.measures.reset();
@@ -173,7 +202,9 @@ class Loop implements TrainRun {
 
   async end(): Promise<void> {
     // What is saved now must be what was trained: callbacks may put other weights in place at the end.
-    if (this.stopped !== undefined && this.#state.position.sample > 0)
+    const { sample } = this.#state.position;
+    if (sample > 0 && this.#stepsLeft <= 0) this.#logs = this.#options.measures.result();
+    if (this.maxSteps !== undefined || (this.stopped !== undefined && sample > 0))
       await notify(this.#callbacks, "onInterrupt", this);
     await notify(this.#callbacks, "onTrainEnd", this.#logs, this);
   }
@@ -211,67 +242,43 @@ class Loop implements TrainRun {
   // Several steps in one call, over data that the device reads where it lies. Gives the sample where that ended: the last
   // one, or the first where the device has no such calls.
   async #bursts(start: number): Promise<number> {
-    const { dataset, resident, step, measures, upload, signal } = this.#options;
+    const { dataset, resident, step, measures, upload } = this.#options;
     const { samplesPerEpoch } = this.#sampler;
     const live = measures.live();
     const pace = new Pace();
     let sample = start;
     if (resident === undefined) return start;
-    while (sample < samplesPerEpoch && this.stopped === undefined) {
+    while (sample < samplesPerEpoch && this.stopped === undefined && this.#stepsLeft > 0) {
       const size = Math.min(this.batchSize, samplesPerEpoch - sample);
       const batch = Math.floor(sample / this.batchSize);
-      const due = batchesUntilDue(this.#callbacks, this);
+      const due = Math.min(batchesUntilDue(this.#callbacks, this), this.#stepsLeft, this.#untilEvaluation);
       const count = Math.max(1, Math.min(Math.floor((samplesPerEpoch - sample) / size), pace.steps, due));
       const indices = this.#sampler.indices(this.#state.position.epoch, sample, count);
       const rows = tensor(new HostArray("int32", [count, size], new Int32Array(indices.buffer)));
-      if (sample === start && step.many(this.#state, resident.data, rows) === undefined) break;
+      if (sample === start && step.many(this.#state, resident.data, rows, this.#how) === undefined) break;
       await notify(this.#callbacks, "onBatchBegin", batch, this);
-      const call = step.many(this.#state, resident.data, rows)!;
+      const call = step.many(this.#state, resident.data, rows, this.#how)!;
       const { done, result } = await pace.step(call.run, call.runAsync, count);
       const [state, outputs] = result;
       const finite = outputs.finite.host().get(done - 1) !== 0;
       const good = finite ? done : done - 1;
-      this.#measureSteps(resident.host, outputs, { indices, size, good });
+      this.batchLoss = measureSteps(measures, outputs, { host: resident.host, indices, size, good }) ?? this.batchLoss;
       sample += good * size;
       this.step += good;
       this.state = { ...state, position: { ...state.position, sample } };
+      const loss = outputs.loss.host().get(done - 1);
       release({ rows, outputs });
+      if (good > 0) await this.#stepped(batch + good - 1, live);
       if (!finite) {
-        const bad = upload(await dataset.batch(indices.subarray(good * size, done * size)));
-        await this.#nonFinite(bad, batch + good);
+        const rejected = indices.subarray(good * size, done * size);
+        const bad = upload(await dataset.batch(rejected));
+        const skip = await this.#rejected(bad, { batch: batch + good, indices: rejected, loss });
         release(bad);
-        break;
+        if (!skip) break;
+        sample = this.#state.position.sample;
       }
-      await notify(this.#callbacks, "onBatchEnd", batch + good - 1, live, this);
-      if (signal?.aborted === true) this.stop(INTERRUPTED);
     }
     return sample;
-  }
-
-  #measureSteps(
-    host: HostBatch,
-    { loss, parts, predictions }: StepOutputs,
-    { indices, size, good }: { readonly indices: Uint32Array; readonly size: number; readonly good: number },
-  ): void {
-    const losses = loss.host();
-    const [partLosses, outputs] = [parts.map((part) => part.host()), predictions.map((one) => one.host())];
-    for (let i = 0; i < good; i++) {
-      this.batchLoss = losses.get(i);
-      if (outputs.length === 0 && parts.length === 0) {
-        this.#options.measures.update({ count: size, loss: this.batchLoss, parts: [], y: [], predictions: [] });
-        continue;
-      }
-      const rows = indices.subarray(i * size, (i + 1) * size);
-      this.#options.measures.update({
-        count: size,
-        loss: this.batchLoss,
-        parts: partLosses.map((part) => part.get(i)),
-        // Answers are read by metrics alone, and these need predictions.
-        y: outputs.length === 0 ? [] : host.y.map((array) => array.takeRows(rows)),
-        predictions: outputs.map((array) => sliceOf(array, i)),
-        weights: outputs.length === 0 ? undefined : host.weights?.map((array) => array.takeRows(rows)),
-      });
-    }
   }
 
   async #batches(start: number): Promise<void> {
@@ -285,7 +292,7 @@ class Loop implements TrainRun {
     };
     let sample = start;
     let next = sample < samplesPerEpoch && this.stopped === undefined ? load(sample) : undefined;
-    while (next !== undefined && this.stopped === undefined) {
+    while (next !== undefined && this.stopped === undefined && this.#stepsLeft > 0) {
       const batch = Math.floor(sample / this.batchSize);
       const { indices } = next;
       const host = await next.host;
@@ -293,83 +300,84 @@ class Loop implements TrainRun {
       const onDevice = upload(host);
       sample += indices.length;
       const running = pace.step(
-        () => step(this.#state, onDevice),
-        () => step.run(this.#state, onDevice),
+        () => step(this.#state, onDevice, this.#how),
+        () => step.run(this.#state, onDevice, this.#how),
       );
       // The next batch is gathered while the device works; a failure of it is thrown when it is its turn.
       next = sample < samplesPerEpoch ? quietly(load, sample) : undefined;
       const [state, outputs] = await running;
       const finite = readOnce(outputs.finite) !== 0;
-      if (finite) this.#measure(host, outputs, indices.length);
+      if (finite) this.batchLoss = measureStep(measures, outputs, { host, count: indices.length });
       this.state = { ...state, position: { ...state.position, sample: finite ? sample : sample - indices.length } };
-      if (!finite) await this.#nonFinite(onDevice, batch);
+      const skip = !finite && (await this.#rejected(onDevice, { batch, indices, loss: readOnce(outputs.loss) }));
       release(onDevice);
-      if (!finite) return;
+      if (!finite && !skip) return;
+      if (!finite) continue;
       this.step++;
-      await notify(this.#callbacks, "onBatchEnd", batch, live, this);
-      if (this.#options.signal?.aborted === true) this.stop(INTERRUPTED);
+      await this.#stepped(batch, live);
     }
   }
 
-  #measure(host: HostBatch, outputs: StepOutputs, count: number): void {
-    this.batchLoss = readOnce(outputs.loss);
-    this.#options.measures.update({
-      count,
-      loss: this.batchLoss,
-      parts: outputs.parts.map(readOnce),
-      y: host.y,
-      predictions: outputs.predictions.map((x) => {
-        const array = x.host();
-        x.dispose();
-        return array;
-      }),
-      weights: host.weights,
-    });
+  // What follows a step, or several in one call: callbacks, evaluation, then those that save.
+  async #stepped(batch: number, live: Logs): Promise<void> {
+    const { evaluation, signal } = this.#options;
+    await notify(this.#callbacks, "onBatchEnd", batch, live, this);
+    const last = this.#stepsLeft <= 0;
+    if (evaluation !== undefined && (last || this.step % evaluation.everySteps === 0)) {
+      const values = await evaluation.evaluate(this.#state);
+      this.evaluations.push({ step: this.step, values });
+      await notify(this.#callbacks, "onEvaluation", values, this);
+    }
+    await notify(this.#callbacks, "onStepEnd", this);
+    if (signal?.aborted === true) this.stop(INTERRUPTED);
   }
 
-  // The state is the one before the step: the guard of the step saw to it.
-  async #nonFinite(batch: StepBatch, number: number): Promise<void> {
-    const { where, problem } = await diagnose(this.trainStep, this.#state, batch);
+  get #untilEvaluation(): number {
+    const every = this.#options.evaluation?.everySteps;
+    return every === undefined ? Infinity : every - (this.step % every);
+  }
+
+  get #how(): CallOptions {
+    return this.trainStep.lossLimit ? { lossLimit: this.#lossLimit } : {};
+  }
+
+  // The state is the one before the step: the guard of the step saw to it. Whether the run goes on behind the batch.
+  async #rejected(
+    batch: StepBatch,
+    { batch: number, indices, loss }: { readonly batch: number; readonly indices: Uint32Array; readonly loss: number },
+  ): Promise<boolean> {
+    const limit = this.#lossLimit;
+    const { where, problem } =
+      loss > limit && Number.isFinite(loss)
+        ? { where: "loss", problem: `the loss is ${loss}, above ${limit}` }
+        : await diagnose(this.trainStep, this.#state, batch);
     const place = `epoch ${this.epoch + 1}, batch ${number}`;
     if (this.onNonFinite === "stop") {
       this.stop(`${where}: ${problem}`);
       this.note(`${place}: ${where} ${problem}; training ends with the state before this batch`);
-      return;
+      return false;
     }
-    throw new NumericError(where, `${problem} in ${place}`, {
-      hint: "the model has the weights from before this batch; try a smaller learning rate or clip gradients, and look at the data of this batch",
-    });
+    if (this.onNonFinite === "throw") {
+      throw new NumericError(where, `${problem} in ${place}`, {
+        hint: "the model has the weights from before this batch; try a smaller learning rate or clip gradients, and look at the data of this batch",
+      });
+    }
+    const { position } = this.#state;
+    const sample = position.sample + indices.length;
+    this.state = { ...this.#state, position: { ...position, sample } };
+    const about = { step: this.step, epoch: this.epoch, batch: number, sample, indices: indices.slice(), loss, limit };
+    await notify(this.#callbacks, "onRejected", { ...about, problem: `${where}: ${problem}` }, this);
+    if (this.#options.signal?.aborted === true) this.stop(INTERRUPTED);
+    return true;
   }
 }
 
 const INTERRUPTED = "interrupted";
 
-function memoryName(name: string | undefined, position: number): string {
-  return `${position}-${name ?? "callback"}`;
-}
-
 function quietly<T extends { host: HostBatch | Promise<HostBatch> }>(load: (sample: number) => T, sample: number): T {
   const loaded = load(sample);
   if (loaded.host instanceof Promise) loaded.host.catch(() => {}); // awaited in the next turn, where it throws
   return loaded;
-}
-
-function readOnce(x: Tensor): number {
-  const value = x.item();
-  x.dispose();
-  return value;
-}
-
-// Batches are many: their memory goes back now, not when the garbage collector finds it.
-function release(tree: object): void {
-  for (const x of flattenTensors({ ...tree }).tensors) x.dispose();
-}
-
-// Slice `i` along the first axis, sharing memory.
-function sliceOf(array: HostArray, i: number): HostArray {
-  const shape = array.shape.slice(1);
-  const size = array.size / array.shape[0]!;
-  return new HostArray(array.dtype, shape, array.data.subarray(i * size, (i + 1) * size));
 }
 
 /** The number of samples of a host batch. */

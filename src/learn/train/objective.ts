@@ -15,6 +15,11 @@ export interface StepBatch {
 export interface ObjectiveValue {
   readonly loss: Tensor;
   readonly parts: readonly Tensor[];
+  /**
+   * Of how many terms `loss` is the mean: what a micro-batch weighs in its step. A float32 scalar; the number of samples
+   * unless said. "sum" where the loss is no mean: then micro-batches add up.
+   */
+  readonly count?: Tensor | "sum";
 }
 
 /** A scalar to minimize, from the output of the model and the batch. */
@@ -53,7 +58,12 @@ export function makeObjective(losses: readonly Loss[], options: ObjectiveOptions
       return reduce(weighted(each, weight), reduction);
     });
     const scaled = parts.map((part, o) => (lossWeights === undefined ? part : part.mul(lossWeights[o]!)));
-    return { loss: scaled.reduce((a, b) => a.add(b)), parts: parts.length === 1 ? [] : parts };
+    const loss = scaled.reduce((a, b) => a.add(b));
+    return {
+      loss,
+      parts: parts.length === 1 ? [] : parts,
+      ...(reduction === "sum" ? { count: "sum" as const } : {}),
+    };
   };
 }
 

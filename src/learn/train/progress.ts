@@ -1,6 +1,7 @@
 // Progress in Keras's line format: `Epoch 1/5`, a bar, time left, time a step, metrics with four decimals. On stderr.
 import pc from "picocolors";
 import type { Callback, Logs } from "./callback.ts";
+import { cut, visible } from "./terminal-text.ts";
 
 /** Where progress is written, and how. */
 export interface ProgressOptions {
@@ -113,28 +114,4 @@ function formatStepTime(ms: number): string {
   if (ms >= 1000 || ms === 0) return `${Math.round(ms / 1000)}s/step`;
   if (ms >= 1) return `${Math.round(ms)}ms/step`;
   return `${Math.round(ms * 1000)}us/step`;
-}
-
-// oxlint-disable-next-line no-control-regex
-const CODES = /\x1b\[\d+m/g;
-
-function visible(text: string): number {
-  return text.replace(CODES, "").length;
-}
-
-// Cuts what would run over the edge of the terminal: a line that wraps cannot be redrawn. Colour codes take no room.
-function cut(text: string, room: number): string {
-  if (visible(text) < room) return text;
-  let out = "";
-  let width = 0;
-  // oxlint-disable-next-line no-control-regex
-  for (const part of text.split(/(\x1b\[\d+m)/)) {
-    if (part.startsWith("\x1b")) out += part;
-    else {
-      const piece = part.slice(0, Math.max(0, room - 1 - width));
-      out += piece;
-      width += piece.length;
-    }
-  }
-  return out;
 }

@@ -8,13 +8,29 @@ import { EventWriter } from "./tfevents.ts";
 
 /** One line of metrics.jsonl. */
 export interface MetricsLine {
-  readonly kind: "step" | "epoch";
+  readonly kind: "step" | "epoch" | "evaluation";
   readonly step: number;
   /** Counted from 0. */
   readonly epoch: number;
   /** Milliseconds since 1970. */
   readonly time: number;
   readonly values: { readonly [name: string]: number | null };
+}
+
+/** One line of rejected.jsonl: a batch that was not trained on. */
+export interface RejectedLine {
+  /** Updates done before it. */
+  readonly step: number;
+  /** Epochs done, over all calls. */
+  readonly epoch: number;
+  /** Samples of the epoch used up, this batch included. */
+  readonly sample: number;
+  readonly batch: number;
+  readonly loss: number | null;
+  readonly limit: number | null;
+  readonly problem: string;
+  /** Numbers of its samples in the dataset. */
+  readonly samples: readonly number[];
 }
 
 export interface RunLogOptions {
@@ -28,11 +44,13 @@ export interface RunLogOptions {
 export const RUN_FILES: {
   readonly config: string;
   readonly metrics: string;
+  readonly rejected: string;
   readonly events: string;
   readonly checkpoints: string;
 } = {
   config: "config.json",
   metrics: "metrics.jsonl",
+  rejected: "rejected.jsonl",
   events: "events",
   checkpoints: "checkpoints",
 };
@@ -46,6 +64,7 @@ export const RUN_FILES: {
 export function runLog(folder: string, options: RunLogOptions = {}): Callback {
   const { everySteps = 10, config = {} } = options;
   const metrics = join(folder, RUN_FILES.metrics);
+  const rejected = join(folder, RUN_FILES.rejected);
   let events: EventWriter | undefined;
   const write = (
     kind: MetricsLine["kind"],
@@ -66,14 +85,23 @@ export function runLog(folder: string, options: RunLogOptions = {}): Callback {
     last: true,
     async onTrainBegin(run) {
       mkdirSync(folder, { recursive: true });
-      await cutMetrics(metrics, run.step);
+      const { position } = run.state;
+      // Saved behind the last batch of an epoch, whose end comes again.
+      const comesAgain = ({ kind, step, epoch }: MetricsLine): boolean =>
+        kind === "epoch" && step === run.step && epoch >= run.epoch && position.sample > 0;
+      await cutLines<MetricsLine>(metrics, (line) => line.step <= run.step && !comesAgain(line));
+      await cutLines<RejectedLine>(
+        rejected,
+        ({ epoch, sample }) => epoch < position.epoch || (epoch === position.epoch && sample <= position.sample),
+      );
       events = new EventWriter(join(folder, RUN_FILES.events));
       const { optimizer } = run.trainStep;
       const about = {
         optimizer: optimizer.config as unknown as JsonValue,
         seed: run.state.position.seed,
         batchSize: run.batchSize,
-        epochs: run.epochs,
+        ...(Number.isFinite(run.epochs) ? { epochs: run.epochs } : {}),
+        ...(run.maxSteps === undefined ? {} : { maxSteps: run.maxSteps }),
         parameters: run.module.count(),
         device: defaultDevice().toString(),
         node: process.version,
@@ -95,6 +123,19 @@ export function runLog(folder: string, options: RunLogOptions = {}): Callback {
     onEpochEnd(epoch, logs, run) {
       write("epoch", { values: { learning_rate: run.learningRate, ...logs }, run, epoch });
     },
+    onEvaluation(logs, run) {
+      write("evaluation", { values: logs, run, epoch: run.epoch });
+    },
+    onRejected({ step, batch, loss, limit, problem, indices }, run) {
+      const { epoch, sample } = run.state.position;
+      const number = (value: number): number | null => (Number.isFinite(value) ? value : null);
+      const about = { loss: number(loss), limit: number(limit), problem, samples: [...indices] };
+      const line: RejectedLine = { step, epoch, sample, batch, ...about };
+      appendFileSync(rejected, `${JSON.stringify(line)}\n`);
+    },
+    async onRollback(_, run) {
+      await cutLines<MetricsLine>(metrics, ({ step }) => step <= run.step);
+    },
     onTrainEnd() {
       events?.close();
       events = undefined;
@@ -104,21 +145,26 @@ export function runLog(folder: string, options: RunLogOptions = {}): Callback {
 
 /** The lines of a run's metrics; a last line that a killed process left half written is passed over. */
 export function readMetrics(folder: string): MetricsLine[] {
-  const path = join(folder, RUN_FILES.metrics);
-  if (!existsSync(path)) return [];
-  const lines = readFileSync(path, "utf8").split("\n");
-  return lines.slice(0, -1).map((line) => JSON.parse(line) as MetricsLine);
+  return readLines<MetricsLine>(join(folder, RUN_FILES.metrics));
 }
 
-// Lines after the step the run goes on from would stand twice.
-async function cutMetrics(path: string, step: number): Promise<void> {
+/** The batches that a run left out. */
+export function readRejected(folder: string): RejectedLine[] {
+  return readLines<RejectedLine>(join(folder, RUN_FILES.rejected));
+}
+
+function readLines<T>(path: string): T[] {
+  if (!existsSync(path)) return [];
+  const lines = readFileSync(path, "utf8").split("\n");
+  return lines.slice(0, -1).map((line) => JSON.parse(line) as T);
+}
+
+// Lines after the place the run goes on from would stand twice. A last line that is cut in two goes with them.
+async function cutLines<T>(path: string, stays: (line: T) => boolean): Promise<void> {
   if (!existsSync(path)) return;
-  const text = readFileSync(path, "utf8");
-  const kept = text
-    .split("\n")
-    .slice(0, -1)
-    .filter((line) => (JSON.parse(line) as MetricsLine).step <= step)
-    .map((line) => `${line}\n`)
+  const kept = readLines<T>(path)
+    .filter(stays)
+    .map((line) => `${JSON.stringify(line)}\n`)
     .join("");
-  if (kept !== text) await writeFileAtomic(path, kept);
+  if (kept !== readFileSync(path, "utf8")) await writeFileAtomic(path, kept);
 }

@@ -1,7 +1,7 @@
 // What the training loop is given and what it gives back.
 import type { HostArray, Tree } from "../../engine/core/index.ts";
 import type { Dataset } from "../../data/index.ts";
-import type { Callback, History, Logs, Snapshot } from "./callback.ts";
+import type { Callback, Evaluated, History, Logs, Snapshot } from "./callback.ts";
 import type { Measures } from "./measures.ts";
 import type { StepBatch } from "./objective.ts";
 import type { TrainState } from "./state.ts";
@@ -20,6 +20,14 @@ export interface Resident {
   readonly host: HostBatch;
 }
 
+/** When to evaluate, and how. */
+export interface Evaluation {
+  /** After every so many steps. */
+  readonly everySteps: number;
+  /** Values by name, `val_loss` and the like; see `tokenEvaluation`. */
+  readonly evaluate: (state: TrainState) => Promise<Logs>;
+}
+
 export interface TrainOptions {
   readonly step: TrainStep;
   readonly state: TrainState;
@@ -30,8 +38,12 @@ export interface TrainOptions {
   readonly resident?: Resident | undefined;
   /** Loss and metrics of an epoch. */
   readonly measures: Measures;
-  /** The number of the epoch to stop before; default 1. */
+  /** The number of the epoch to stop before; default 1, or as many as `maxSteps` needs. */
   readonly epochs?: number;
+  /** Ends the run when the state has so many updates, in the middle of an epoch too. */
+  readonly maxSteps?: number;
+  /** Values of other data every so many steps and after the last one: what callbacks hear in `onEvaluation`. */
+  readonly evaluation?: Evaluation;
   /** The number of the first epoch; default 0. */
   readonly initialEpoch?: number;
   /** Default 32. */
@@ -52,6 +64,8 @@ export interface TrainOptions {
 export interface TrainResult {
   readonly state: TrainState;
   readonly history: History;
+  /** What was evaluated after which step, over all parts of a resumed run. */
+  readonly evaluations: readonly Evaluated[];
   /** Why it ended early, if it did. */
   readonly stopped: string | undefined;
 }

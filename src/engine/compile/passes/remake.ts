@@ -2,6 +2,7 @@
 import { bufferBytes } from "../../plan/index.ts";
 import { resume, type Equation, type Program, type Value } from "../../program/index.ts";
 import type { Target } from "../target.ts";
+import { dce } from "./dce.ts";
 
 /** Fewer bytes saved than this stay in the cache: keeping them costs nothing. */
 const MIN_SAVED = 1 << 16;
@@ -33,7 +34,8 @@ export function remake(program: Program, target: Target): Program {
   const made = new Map<Value, number>();
   for (const [from, into] of pairs(equations, { stretches, cheap, uses }))
     for (const value of cheapestCut(from, into, { equations, stretches, cheap, makers, uses })) made.set(value, into);
-  return made.size === 0 ? program : written(program, { stretches, makers, made });
+  // A first making that nobody reads any more is dropped.
+  return made.size === 0 ? program : dce(written(program, { stretches, makers, made }));
 }
 
 /** Where a value is read: its stretches, in order. A result of the program is read for ever. */

@@ -1,5 +1,5 @@
 // Model checkpoint: saves the run while it goes on, every so many epochs or steps, and keeps the last and the best.
-import { ArgumentError } from "../../../engine/core/index.ts";
+import { ArgumentError, checkRange } from "../../../engine/core/index.ts";
 import type { JsonValue } from "../../../data/index.ts";
 import type { Callback, Logs, TrainRun } from "../callback.ts";
 import { CheckpointStore } from "../checkpoint.ts";
@@ -10,9 +10,11 @@ export interface ModelCheckpointOptions {
   readonly everyEpochs?: number;
   /** Save also after every so many steps, in the middle of an epoch; default 0: never. */
   readonly everySteps?: number;
+  /** Save also when so many seconds have gone by since the last time, after the step under way; default 0: never. */
+  readonly everySeconds?: number;
   /** How many of the newest stay; default 3. */
   readonly keepLast?: number;
-  /** The best by this value stays too. */
+  /** The best by this value, of an epoch or of the loop's `evaluation`, is saved and stays too. */
   readonly monitor?: string;
   readonly mode?: Mode;
   /** Save at the end of an epoch only if the monitored value became better. */
@@ -30,6 +32,7 @@ export function modelCheckpoint(folder: string, options: ModelCheckpointOptions 
   const {
     everyEpochs = 1,
     everySteps = 0,
+    everySeconds = 0,
     keepLast,
     monitor: name,
     mode = "auto",
@@ -40,6 +43,7 @@ export function modelCheckpoint(folder: string, options: ModelCheckpointOptions 
     if (!Number.isSafeInteger(value) || value < 0)
       throw new ArgumentError("modelCheckpoint", `\`${key}\` is a whole number ≥ 0: received ${value}`);
   }
+  checkRange("modelCheckpoint", "everySeconds", everySeconds, 0);
   if (saveBestOnly && name === undefined)
     throw new ArgumentError("modelCheckpoint", "`saveBestOnly` needs a value to `monitor`");
   const monitor = name === undefined ? undefined : new Monitor("modelCheckpoint", { monitor: name, mode });
@@ -49,10 +53,12 @@ export function modelCheckpoint(folder: string, options: ModelCheckpointOptions 
   });
   let best: number | undefined;
   let saved = -1;
+  let time = performance.now();
   let resumed = false;
   const save = async (run: TrainRun, values: Logs = {}): Promise<void> => {
     await store.save(run.snapshot(), { values, ...(config === undefined ? {} : { config }) });
     saved = run.step;
+    time = performance.now();
   };
   return {
     name: "modelCheckpoint",
@@ -61,22 +67,31 @@ export function modelCheckpoint(folder: string, options: ModelCheckpointOptions 
       if (!resumed) best = undefined;
       resumed = false;
       saved = run.step;
+      time = performance.now();
     },
     batchesUntilDue: (run) => (everySteps === 0 ? Infinity : everySteps - (run.step % everySteps)),
-    async onBatchEnd(batch, _, run) {
+    async onStepEnd(run) {
+      const value = monitor === undefined ? undefined : run.evaluated?.[monitor.name];
+      const better = value !== undefined && monitor!.better(value, best);
+      if (better) best = value;
       // The last batch of an epoch is followed by the save of the epoch, if there is one.
-      if (batch + 1 === run.batchesPerEpoch && everyEpochs > 0 && (run.epoch + 1) % everyEpochs === 0 && !saveBestOnly)
-        return;
-      if (everySteps > 0 && run.step % everySteps === 0) await save(run);
+      const ends = Math.ceil(run.state.position.sample / run.batchSize) === run.batchesPerEpoch;
+      if (ends && everyEpochs > 0 && (run.epoch + 1) % everyEpochs === 0 && !saveBestOnly) return;
+      const due = everySteps > 0 && run.step % everySteps === 0;
+      const late = everySeconds > 0 && performance.now() - time >= 1000 * everySeconds;
+      if (better || due || late) await save(run, run.evaluated ?? {});
     },
     async onEpochEnd(epoch, logs, run) {
-      const better = monitor === undefined || monitor.better(monitor.read(logs), best);
-      if (better && monitor !== undefined) best = monitor.read(logs);
+      // A run counted in steps may have nothing to compare at the end of an epoch.
+      const bySteps = run.maxSteps !== undefined && !(monitor !== undefined && monitor.name in logs);
+      const value = monitor === undefined || bySteps ? undefined : monitor.read(logs);
+      const better = monitor === undefined || (value !== undefined && monitor.better(value, best));
+      if (better && value !== undefined) best = value;
       const due = everyEpochs > 0 && (epoch + 1) % everyEpochs === 0;
-      if (saveBestOnly ? better : due || run.stopped !== undefined) await save(run, logs);
+      if (saveBestOnly ? better : due || run.stopped !== undefined) await save(run, { ...run.evaluated, ...logs });
     },
     async onInterrupt(run) {
-      if (run.step !== saved && !saveBestOnly) await save(run);
+      if (run.step !== saved && !saveBestOnly) await save(run, run.evaluated ?? {});
     },
     save: () => ({ values: { best: best ?? null } }),
     load({ values }) {

@@ -1,0 +1,79 @@
+// What the loop reads of a step's outputs: loss and predictions into the measures of the epoch; then their memory goes back.
+import { HostArray } from "../../engine/core/index.ts";
+import { flattenTensors, type Tensor } from "../../engine/tensor/index.ts";
+import type { Measures } from "./measures.ts";
+import type { StepOutputs } from "./step.ts";
+import type { HostBatch } from "./train-options.ts";
+
+/** Measures one step; gives its loss. */
+export function measureStep(
+  measures: Measures,
+  outputs: StepOutputs,
+  { host, count }: { readonly host: HostBatch; readonly count: number },
+): number {
+  const loss = readOnce(outputs.loss);
+  measures.update({
+    count,
+    loss,
+    parts: outputs.parts.map(readOnce),
+    y: host.y,
+    predictions: outputs.predictions.map((x) => {
+      const array = x.host();
+      x.dispose();
+      return array;
+    }),
+    weights: host.weights,
+  });
+  return loss;
+}
+
+/** Measures the good ones of several steps, whose outputs lie stacked; gives the loss of the last, if there is one. */
+export function measureSteps(
+  measures: Measures,
+  { loss, parts, predictions }: StepOutputs,
+  {
+    host,
+    indices,
+    size,
+    good,
+  }: { readonly host: HostBatch; readonly indices: Uint32Array; readonly size: number; readonly good: number },
+): number | undefined {
+  const losses = loss.host();
+  const [partLosses, outputs] = [parts.map((part) => part.host()), predictions.map((one) => one.host())];
+  for (let i = 0; i < good; i++) {
+    if (outputs.length === 0 && parts.length === 0) {
+      measures.update({ count: size, loss: losses.get(i), parts: [], y: [], predictions: [] });
+      continue;
+    }
+    const rows = indices.subarray(i * size, (i + 1) * size);
+    measures.update({
+      count: size,
+      loss: losses.get(i),
+      parts: partLosses.map((part) => part.get(i)),
+      // Answers are read by metrics alone, and these need predictions.
+      y: outputs.length === 0 ? [] : host.y.map((array) => array.takeRows(rows)),
+      predictions: outputs.map((array) => sliceOf(array, i)),
+      weights: outputs.length === 0 ? undefined : host.weights?.map((array) => array.takeRows(rows)),
+    });
+  }
+  return good === 0 ? undefined : losses.get(good - 1);
+}
+
+/** A number, whose memory then goes back. */
+export function readOnce(x: Tensor): number {
+  const value = x.item();
+  x.dispose();
+  return value;
+}
+
+/** Batches are many: their memory goes back now, not when the garbage collector finds it. */
+export function release(tree: object): void {
+  for (const x of flattenTensors({ ...tree }).tensors) x.dispose();
+}
+
+// Slice `i` along the first axis, sharing memory.
+function sliceOf(array: HostArray, i: number): HostArray {
+  const shape = array.shape.slice(1);
+  const size = array.size / array.shape[0]!;
+  return new HostArray(array.dtype, shape, array.data.subarray(i * size, (i + 1) * size));
+}
