@@ -7,3 +7,4 @@ export * from "./parts/causal-lm.ts";
 export { type ConfigJson } from "./parts/config.ts";
 export { llamaConfig, type LlamaConfig } from "./parts/llama-config.ts";
 export * from "./parts/weights.ts";
+export * from "./presets.ts";
