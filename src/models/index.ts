@@ -1,4 +1,5 @@
 // models: architectures by the names and files of the field.
+export * from "./depth.ts";
 export * from "./families.ts";
 export * from "./gpt2.ts";
 export * from "./llama.ts";
