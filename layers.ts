@@ -189,7 +189,16 @@ export const layers: readonly Layer[] = [
     folder: "models",
     imports: ["core", "tensor", "formats", "text", "nn"],
     meaning: "one file per architecture, named as its model_type",
-    about: "Architectures by the names and files of the field.",
+    about:
+      "Architectures by the names and files of the field: GPT-2 and Llama with its relatives, with a cache of keys and values for generation, and the loss of the next token.",
+  },
+  {
+    name: "generate",
+    folder: "generate",
+    imports: ["core", "tensor", "text", "nn", "models"],
+    meaning: "text from a language model: decoder, samplers, stop strings, speculative decoding",
+    about:
+      "A `Decoder` holds the compiled plans and the cache of several rows; a sampler chooses on the host from one row of logits, as a function of (seed, place). `generate` joins the two into a stream of tokens.",
   },
   {
     name: "tasks",
@@ -209,6 +218,7 @@ export const layers: readonly Layer[] = [
       "train",
       "finetune",
       "models",
+      "generate",
     ],
     meaning: "ready recipes: what to load, which model, which loss, which metrics",
     about: "Recipes that join the rooms above.",
@@ -247,6 +257,7 @@ export const layers: readonly Layer[] = [
       "finetune",
       "explain",
       "models",
+      "generate",
       "tasks",
       "testing",
     ],

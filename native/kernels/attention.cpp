@@ -23,6 +23,7 @@ struct Sizes {
   const uint8_t* mask;
   bool maskBatch, maskHead, inside;
   Index qRow, kRow;  // from one row of a head to the next
+  Index limit = INT64_MAX;  // keys that lie in memory, where `keys` may be more
 
   explicit Sizes(const Call& c)
       : batch(c.params[0]),
@@ -40,11 +41,29 @@ struct Sizes {
         qRow(inside ? heads * depth : depth),
         kRow(inside ? groups * depth : depth) {}
 
+  /// Attention over a cache: params are B, H, G, T, places of a row, D, rows, scale; heads lie inside.
+  struct Cached {};
+  Sizes(const Call& c, Cached)
+      : batch(c.params[0]),
+        heads(c.params[1]),
+        groups(c.params[2]),
+        queries(c.params[3]),
+        keys(c.params[4]),
+        depth(c.params[5]),
+        causal(true),
+        scale(floatOf(c.params[7])),
+        mask(nullptr),
+        maskBatch(false),
+        maskHead(false),
+        inside(true),
+        qRow(heads * depth),
+        kRow(groups * depth) {}
+
   /// Where the rows of a head of q, of a group of k begin.
   Index headAt(Index b, Index h) const { return (inside ? b * queries * heads + h : (b * heads + h) * queries) * depth; }
   Index groupAt(Index b, Index g) const { return (inside ? b * keys * groups + g : (b * groups + g) * keys) * depth; }
   /// How many keys query t may see, the mask aside: the first ones.
-  Index seen(Index t) const { return causal ? least(keys, most(0, t + keys - queries + 1)) : keys; }
+  Index seen(Index t) const { return least(limit, causal ? least(keys, most(0, t + keys - queries + 1)) : keys); }
   /// The mask of query t, or null.
   const uint8_t* maskRow(Index b, Index h, Index t) const {
     if (mask == nullptr) return nullptr;
@@ -300,6 +319,29 @@ void attentionGrad(const Call& c) {
       for (Index t0 = 0; t0 < z.queries; t0 += QUERIES)
         backwardTile(z, b, h, t0, at, weights, weights + QUERIES * wholeVectors(z.keys));
     }
+  });
+}
+
+// Equals cachedAttention of src/engine/ops/cache.ts. Operands: q, k, v, rows, lengths, y. Only filled places are read.
+void cachedAttention(const Call& c) {
+  Sizes z(c, Sizes::Cached{});
+  const int32_t *rows = c.at<int32_t>(3), *lengths = c.at<int32_t>(4);
+  Index perGroup = z.heads / z.groups, tiles = divideUp(z.queries, QUERIES), places = z.keys, longest = 0;
+  for (Index b = 0; b < z.batch; b++) {
+    if (rows[b] < 0 || rows[b] >= c.params[6]) return c.fail(rows[b], c.params[6]);
+    longest = most(longest, least(lengths[b], places));
+  }
+  z.keys = longest;
+  parallelFor(z.batch * z.heads * tiles, z.work(), [&](Index task) {
+    Index t0 = (tiles - 1 - task % tiles) * QUERIES, head = task / tiles;
+    Index b = head / z.heads, h = head % z.heads;
+    // Of this row only so many keys exist. More than there are places: the last queries see them all.
+    Sizes own = z;
+    own.keys = lengths[b];
+    own.limit = places;
+    Index from = z.headAt(b, h) + t0 * z.qRow, keys = (rows[b] * places * z.groups + h / perGroup) * z.depth;
+    forwardTile(own, b, h, t0, c.at<float>(0) + from, c.at<float>(1) + keys, c.at<float>(2) + keys,
+                c.at<float>(5) + from);
   });
 }
 

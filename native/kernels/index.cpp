@@ -110,6 +110,22 @@ void scatterAddTo(const Call& c) {
     scatterRows<uint32_t>(c.at<uint32_t>(0), indices, c.at<uint32_t>(2), c.at<uint32_t>(3), p[1], p[2], p[3], p[4]);
 }
 
+// Equals writeBlocks of src/engine/ops/cache.ts. params: bytes of a place, rows, places of a row, blocks, places of a block.
+// Operands: base, block, rows, starts, y; the base may be y.
+void writeBlocks(const Call& c) {
+  const int32_t* p = c.params;
+  const int32_t *rows = c.at<int32_t>(2), *starts = c.at<int32_t>(3);
+  Index bytes = p[0], places = p[2], count = p[3], size = p[4] * bytes;
+  if (!indicesFit(c, rows, count, p[1]) || !indicesFit(c, starts, count, places - p[4] + 1)) return;
+  const char* base = c.at<char>(0);
+  char* y = c.at<char>(4);
+  if (base != y)
+    parallelFor(p[1], p[1] * places * bytes / 4,
+                [&](Index row) { copyBytes(y + row * places * bytes, base + row * places * bytes, places * bytes); });
+  for (Index i = 0; i < count; i++)
+    copyBytes(y + (rows[i] * places + starts[i]) * bytes, c.at<char>(1) + i * size, size);
+}
+
 // Equals takeAlongAxis of src/engine/ops/gather.ts. params: element bytes, outer, size, inner, count.
 void takeAlongAxis(const Call& c) {
   const int32_t* p = c.params;

@@ -2,6 +2,7 @@
 #include "gemm.hpp"
 #include "kernels.hpp"
 #include "loop.hpp"
+#include "rows.hpp"
 
 namespace chainrule {
 namespace VARIANT {
@@ -9,6 +10,10 @@ namespace VARIANT {
 namespace {
 
 constexpr Index FEW = 8;  // rows (or columns) up to which memory decides and packing does not pay
+
+constexpr Index AHEAD = 1024;  // floats between what is read and what is asked for
+
+constexpr Index STREAMED = 1 << 18;  // floats from which on a matrix does not stay in the caches between two products
 
 // Dot products of ROWS contiguous rows of a with one row of b, several running vectors each.
 template <int ROWS>
@@ -18,6 +23,8 @@ void dots(const float* a, Index aRow, const float* b, Index k, float* c, Index c
   Index p = 0;
   for (; p + V * W <= k; p += V * W)
     for (int v = 0; v < V; v++) {
+      // Rows of b follow each other: the memory's own look-ahead stops at the end of each page.
+      __builtin_prefetch(b + p + v * W + AHEAD);
       F right = loadF(b + p + v * W);
 #pragma GCC unroll 4
       for (int i = 0; i < ROWS; i++) sum[i][v] += loadF(a + i * aRow + p + v * W) * right;
@@ -36,7 +43,7 @@ void dots(const float* a, Index aRow, const float* b, Index k, float* c, Index c
 // Few rows against many, both contiguous in k: nothing is packed because nothing is read twice. Calls done(j, columns).
 template <class Done>
 void fewByRows(Index m, Index n, Index k, Matrix a, Matrix b, float* c, Index cRow, Index cColumn, const Done& done) {
-  Index each = most(1, 16384 / most(1, k));
+  Index each = most(most(1, 16384 / most(1, k)), n / 256);
   parallelFor(divideUp(n, each), m * n * k / 8, [&](Index chunk) {
     Index end = least(n, (chunk + 1) * each);
     for (Index j = chunk * each; j < end; j++) {
@@ -63,7 +70,7 @@ ALWAYS_INLINE void addRows(Index n, const float* a, Index aRow, const float* b, 
     for (int i = 0; i < ROWS; i++) sum[i] = add ? loadF(c + i * cRow + j) : F{};
 #pragma GCC unroll 8
     for (int p = 0; p < DEPTH; p++) {
-      __builtin_prefetch(b + p * bRow + j + 16 * W);
+      __builtin_prefetch(b + (p + DEPTH) * bRow + j);
       F right = loadF(b + p * bRow + j);
 #pragma GCC unroll 8
       for (int i = 0; i < ROWS; i++) sum[i] += left[i][p] * right;
@@ -109,6 +116,46 @@ void fewByColumns(Index m, Index n, Index k, Matrix a, Matrix b, float* c, const
   });
 }
 
+// Few rows against a large matrix whose rows are contiguous: it is read from its beginning to its end, in pieces of rows
+// (deep) and, where it is wide, strips of columns. Sums of pieces are joined in their order.
+template <class Finish>
+void fewByPieces(Index m, Index n, Index k, Matrix a, Matrix b, float* c, const Finish& finish) {
+  constexpr Index PIECES = 8, WIDEST = 4096;
+  Index wide = WIDEST / (m <= 1 ? 1 : m <= 2 ? 2 : m <= 4 ? 4 : 8), strips = divideUp(n, wide);
+  Index pieces = most(1, PIECES / strips), deep = divideUp(divideUp(k, pieces), 4) * 4;
+  pieces = divideUp(k, deep);
+  Index whole = n / W * W, size = m * n;
+  float* sums = pieces == 1 ? c : scratchOf<float>(PACK_B, pieces * size);
+  parallelFor(pieces * strips, n * k / 4 + m * n * k / 16, [&](Index task) {
+    Index piece = task / strips, j = task % strips * wide, end = least(n, j + wide), width = least(end, whole) - j;
+    Index p = piece * deep, depth = least(deep, k - p);
+    const float *left = a.data + p, *right = b.data + p * b.k + j;
+    float* to = sums + piece * size + j;
+    for (Index i = 0; i < m; i += 4) {
+      int rows = static_cast<int>(least(4, m - i));
+      const float* from = left + i * a.outer;
+      if (rows == 1) rowsTimes<1>(width, depth, from, a.outer, right, b.k, to + i * n, n);
+      else if (rows == 2) rowsTimes<2>(width, depth, from, a.outer, right, b.k, to + i * n, n);
+      else if (rows == 3) rowsTimes<3>(width, depth, from, a.outer, right, b.k, to + i * n, n);
+      else rowsTimes<4>(width, depth, from, a.outer, right, b.k, to + i * n, n);
+      if (end <= whole) continue;
+      float edge[4 * W];
+      tileFor(rows, 1)(depth, from, a.outer, 1, b.data + p * b.k + n - W, b.k, edge, W, false);
+      for (int r = 0; r < rows; r++)
+        for (Index q = whole; q < n; q++) sums[piece * size + (i + r) * n + q] = edge[(r + 1) * W - (n - q)];
+    }
+    if (pieces == 1) finish(0, m, j, end - j);
+  });
+  if (pieces == 1) return;
+  for (Index i = 0; i < size; i += W) {
+    Index count = least(W, size - i);
+    F sum = loadUpTo(sums + i, count);
+    for (Index piece = 1; piece < pieces; piece++) sum += loadUpTo(sums + piece * size + i, count);
+    storeUpTo(c + i, sum, count);
+  }
+  finish(0, m, 0, n);
+}
+
 // Copies a few columns that are apart into rows.
 Matrix asRows(Matrix a, Index m, Index k) {
   if (a.k == 1) return a;
@@ -126,7 +173,9 @@ void product(Index m, Index n, Index k, Matrix a, Matrix b, float* c, const Fini
     return fewByRows(m, n, k, asRows(a, m, k), b, c, n, 1, [&](Index j, Index count) { finish(0, m, j, count); });
   if (n <= 4 && a.k == 1)
     return fewByRows(n, m, k, asRows(b, n, k), a, c, 1, n, [&](Index i, Index count) { finish(i, count, 0, n); });
-  if (m <= FEW && n >= 4 * W && k > 0 && b.outer == 1) return fewByColumns(m, n, k, asRows(a, m, k), b, c, finish);
+  bool wide = m <= FEW && n >= 4 * W && k > 0 && b.outer == 1;
+  if (wide && n * k >= STREAMED) return fewByPieces(m, n, k, asRows(a, m, k), b, c, finish);
+  if (wide) return fewByColumns(m, n, k, asRows(a, m, k), b, c, finish);
   gemm(m, n, k, a, b, c, n, false, finish);
 }
 

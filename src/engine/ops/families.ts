@@ -1,5 +1,6 @@
 // The families of ops: a new file of ops is named here, and nowhere else.
 export * from "./arith.ts";
+export * from "./cache.ts";
 export * from "./compare.ts";
 export * from "./contract.ts";
 export * from "./control.ts";

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseJson, readSafetensors, type JsonValue } from "../../../src/data/index.ts";
 import type { HostArray } from "../../../src/engine/core/index.ts";
-import type { FileArrays } from "./weights.ts";
+import type { FileArrays } from "../../../src/models/index.ts";
 
 /** A config.json. */
 export type ConfigJson = { [field: string]: JsonValue };

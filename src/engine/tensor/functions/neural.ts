@@ -72,6 +72,28 @@ export function attention(
   );
 }
 
+/** `base` [N, S, …] with block [B, T, …] written over it: block i lies in row rows[i], from place starts[i] on; both int32 [B]. */
+export function writeBlocks(
+  base: Tensor,
+  { block, rows, starts }: { readonly block: Tensor; readonly rows: Tensor; readonly starts: Tensor },
+): Tensor {
+  return applyMany((x, b, r, s) => ops.writeBlocks(x, { block: b, rows: r, starts: s }), [base, block, rows, starts]);
+}
+
+/**
+ * Attention over a cache: the T queries of block b are the last of lengths[b] tokens in row rows[b], and see what is
+ * before them. q: [B, T, H, D]; k, v: [N, S, G, D]; rows, lengths: int32 [B]; result: [B, T, H, D].
+ */
+export function cachedAttention(
+  q: Tensor,
+  { k, v, rows, lengths }: { readonly k: Tensor; readonly v: Tensor; readonly rows: Tensor; readonly lengths: Tensor },
+): Tensor {
+  return applyMany(
+    (a, b, c, r, n) => ops.cachedAttention(a, { k: b, v: c, rows: r, lengths: n }),
+    [q, k, v, rows, lengths],
+  );
+}
+
 /** Rotates pairs of features by an angle that grows with the position (Su et al. 2021). x: [batch, heads, time, depth]; positions: int32 [time] or [batch, time]. */
 export function rotary(
   x: Tensor,

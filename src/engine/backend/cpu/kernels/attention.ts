@@ -1,6 +1,6 @@
 // Attention and its gradient: kernels that hold a few rows of the scores at a time.
 import { floatBits } from "../../../plan/index.ts";
-import { attentionDims, type AttentionAttrs } from "../../../ops/index.ts";
+import { attentionDims, type AttentionAttrs, type CachedAttentionAttrs } from "../../../ops/index.ts";
 import { rule, type LowerRule, type LowerRules } from "./lowering.ts";
 
 /** A rule for inputs q, k, v, perhaps a mask, and `others` arrays like q; `products` of queries, keys and depth are taken. */
@@ -23,5 +23,20 @@ function attended(others: number, products: number): LowerRule {
   });
 }
 
+const cached: LowerRule = rule<CachedAttentionAttrs>(({ attrs, inputs: [q, k] }) => {
+  const [batch, queries, heads, depth] = q!.shape as [number, number, number, number];
+  const [rows, places, groups] = k!.shape as [number, number, number];
+  return {
+    kernel: "cachedAttention",
+    params: [batch, heads, groups, queries, places, depth, rows, floatBits(attrs.scale)],
+    // As if all places were filled: how many are is not known here.
+    flops: 4 * batch * heads * queries * places * depth,
+  };
+});
+
 /** Rules of attention. */
-export const attentionRules: LowerRules = { attention: attended(0, 2), attentionGrad: attended(2, 5) };
+export const attentionRules: LowerRules = {
+  cachedAttention: cached,
+  attention: attended(0, 2),
+  attentionGrad: attended(2, 5),
+};

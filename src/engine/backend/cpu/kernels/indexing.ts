@@ -78,6 +78,16 @@ const dropout: LowerRule = rule<{ rate: number }>(({ attrs: { rate }, inputs }) 
   };
 });
 
+const writeBlocks: LowerRule = ({ inputs: [base, block] }) => {
+  const [rows, places, ...inner] = base!.shape as [number, number, ...number[]];
+  const [batch, time] = block!.shape as [number, number];
+  return {
+    kernel: "writeBlocks",
+    params: [elementBytes(base!.dtype) * sizeOf(inner), rows, places, batch, time],
+    inplace: [[0, 0]],
+  };
+};
+
 /** Rules of indexing, sorting and random numbers. */
 export const indexingRules: LowerRules = {
   gather,
@@ -90,6 +100,7 @@ export const indexingRules: LowerRules = {
   topK,
   randomBits: draw,
   uniform: draw,
+  writeBlocks,
   foldIn: () => ({ kernel: "foldIn", params: [] }),
   splitKey,
   dropout,

@@ -1,7 +1,7 @@
 // Weights of Hugging Face files by this package's names, and back: one table of names per family of models.
-import { ArgumentError, FormatError, formatType, sameShape, type HostArray } from "../../../src/engine/core/index.ts";
-import { tensor, type Tensor } from "../../../src/engine/tensor/index.ts";
-import type { Module, NamedTensors } from "../../../src/learn/nn/index.ts";
+import { ArgumentError, FormatError, formatType, sameShape, type HostArray } from "../../engine/core/index.ts";
+import { tensor, type Tensor } from "../../engine/tensor/index.ts";
+import type { Module, NamedTensors } from "../../learn/nn/index.ts";
 
 /** Arrays by the names a file gives them. */
 export type FileArrays = ReadonlyMap<string, HostArray>;
@@ -42,7 +42,7 @@ export function projectionRows(file: string, path: string, layout: "inOut" | "ou
  * const { tensors } = await readSafetensors("model.safetensors");
  * const model = loadWeights(new GPT2(gpt2Config(json)), tensors, gpt2Names);
  */
-export function loadWeights<M extends Module>(model: M, arrays: FileArrays, table: NameTable): M {
+export function loadWeights<M extends Module<never, unknown>>(model: M, arrays: FileArrays, table: NameTable): M {
   model.trace([{ dtype: "int32", shape: [1, 1] }]); // declares the parameters, draws no numbers
   const own = new Map(model.parameters().map(({ path, parameter }) => [path, parameter]));
   const values: { [path: string]: Tensor } = {};
@@ -130,15 +130,22 @@ function matchAny(patterns: readonly string[], name: string): boolean {
   return patterns.some((pattern) => match(pattern, name) !== undefined);
 }
 
-/** The layer number a name has where its pattern has `*`; "" for a pattern without one, undefined where it does not fit. */
-function match(pattern: string, name: string): string | undefined {
-  const [head, tail] = pattern.split("*") as [string, string | undefined];
-  if (tail === undefined) return name === pattern ? "" : undefined;
-  if (!name.startsWith(head) || !name.endsWith(tail)) return undefined;
-  const layer = name.slice(head.length, name.length - tail.length);
-  return /^(0|[1-9]\d*)$/.test(layer) ? layer : undefined;
+/** The numbers a name has where its pattern has `*`, undefined where it does not fit. */
+function match(pattern: string, name: string): readonly string[] | undefined {
+  const [head, ...rest] = pattern.split("*") as [string, ...string[]];
+  if (!name.startsWith(head)) return undefined;
+  const numbers: string[] = [];
+  let at = head.length;
+  for (const part of rest) {
+    const digits = /^(0|[1-9]\d*)/.exec(name.slice(at))?.[0];
+    if (digits === undefined || !name.startsWith(part, at + digits.length)) return undefined;
+    numbers.push(digits);
+    at += digits.length + part.length;
+  }
+  return at === name.length ? numbers : undefined;
 }
 
 function rename(name: string, from: string, to: string): string {
-  return to.replace("*", match(from, name)!);
+  const numbers = [...match(from, name)!];
+  return to.replaceAll("*", () => numbers.shift()!);
 }

@@ -1,0 +1,102 @@
+// The loss of the next token: one number a token, or the mean; over a large vocabulary by chunks of tokens.
+import { ArgumentError, formatType, sameShape, ShapeError } from "../engine/core/index.ts";
+import { checkpoint, concat, crossEntropy, logSumExp, where, type Tensor } from "../engine/tensor/index.ts";
+import { checkIds } from "./parts/causal-lm.ts";
+import { headOf } from "./parts/head.ts";
+
+export interface TokenLossOptions {
+  /**
+   * Tokens whose logits exist at the same time. The logits of a chunk are computed again for its gradient, so that
+   * B · T · V numbers are never held: memory chunk · V for a third more work of the head. All at once unless said.
+   */
+  readonly chunk?: number;
+  /** Share of the target that is spread evenly over the vocabulary (Szegedy et al. 2016). */
+  readonly labelSmoothing?: number;
+  /** Factor of `(ln Σ eˣ)²`, which keeps logits from drifting (Chowdhery et al. 2022); 1e-4 is common. */
+  readonly zLoss?: number;
+}
+
+/**
+ * Losses of tokens in nats: `ln Σ eˣ − x[label]`, 0 where the label is −1.
+ * logits: [B, T, V], as a model of this room gave them where `chunk` is used; labels: int32 [B, T]; result: [B, T].
+ *
+ * @example
+ * const losses = tokenLosses(model.call(x), labels, { chunk: 512 });
+ * const loss = losses.sum().div(countedTokens(labels));
+ */
+export function tokenLosses(logits: Tensor, labels: Tensor, options: TokenLossOptions = {}): Tensor {
+  checkIds(labels);
+  if (logits.rank !== 3 || !sameShape(logits.shape.slice(0, 2), labels.shape)) {
+    throw new ShapeError(
+      "tokenLosses",
+      `needs logits [B,T,V] and labels [B,T]: received ${formatType(logits)} and ${formatType(labels)}`,
+    );
+  }
+  const counted = labels.greaterEqual(0);
+  const safe = where(counted, labels, 0);
+  return where(counted, everyLoss(logits, safe, options), 0);
+}
+
+/** How many labels count, at least 1: float32 scalar. */
+export function countedTokens(labels: Tensor): Tensor {
+  return labels.greaterEqual(0).cast("float32").sum().maximum(1);
+}
+
+/** The mean of `tokenLosses` over the tokens that count, with what the model asks to be added (the balance of experts). */
+export function causalLoss(logits: Tensor, labels: Tensor, options: TokenLossOptions = {}): Tensor {
+  const mean = tokenLosses(logits, labels, options).sum().div(countedTokens(labels));
+  const auxiliary = auxiliaryLoss(logits);
+  return auxiliary === undefined ? mean : mean.add(auxiliary);
+}
+
+/** The scalar a model asks to be added to its loss; undefined where it asks for nothing. */
+export function auxiliaryLoss(logits: Tensor): Tensor | undefined {
+  return headOf(logits)?.auxiliary;
+}
+
+/**
+ * Mean cross-entropy of each token given those before it, in nats: logits at t are held against the id at t + 1.
+ * logits: [B, T, V]; ids: int32 [B, T]; result: scalar.
+ *
+ * @example
+ * const loss = nextTokenLoss(model.call(ids), ids);
+ */
+export function nextTokenLoss(logits: Tensor, ids: Tensor): Tensor {
+  checkIds(ids);
+  if (ids.shape[1]! < 2) throw new ShapeError("nextTokenLoss", `needs two tokens a row: received ${formatType(ids)}`);
+  return crossEntropy(logits.slice(0, -1, { axis: 1 }), ids.slice(1, undefined, { axis: 1 })).mean();
+}
+
+function everyLoss(logits: Tensor, labels: Tensor, options: TokenLossOptions): Tensor {
+  const { chunk } = options;
+  if (chunk === undefined || chunk >= labels.size) return lossOfRows(logits, labels, options);
+  if (!Number.isInteger(chunk) || chunk < 1)
+    throw new ArgumentError("chunk", `is a count of tokens: received ${chunk}`);
+  const head = headOf(logits);
+  if (head === undefined) {
+    throw new ArgumentError("chunk", "needs the logits as the model gave them: these were changed on the way", {
+      hint: "hand over the result of model.call itself",
+    });
+  }
+  const tokens = labels.size;
+  const hidden = head.hidden.reshape([tokens, head.hidden.shape.at(-1)!]);
+  const wanted = labels.reshape([tokens]);
+  const lossOf = checkpoint((h: Tensor, y: Tensor): Tensor => lossOfRows(head.project(h), y, options));
+  const parts: Tensor[] = [];
+  for (let from = 0; from < tokens; from += chunk) {
+    const to = Math.min(tokens, from + chunk);
+    parts.push(lossOf(hidden.slice(from, to), wanted.slice(from, to)));
+  }
+  return concat(parts).reshape(labels.shape);
+}
+
+function lossOfRows(logits: Tensor, labels: Tensor, { labelSmoothing = 0, zLoss = 0 }: TokenLossOptions): Tensor {
+  let loss = crossEntropy(logits, labels);
+  if (labelSmoothing === 0 && zLoss === 0) return loss;
+  const total = logSumExp(logits, { axis: -1 });
+  if (labelSmoothing > 0) {
+    const even = total.sub(logits.mean({ axis: -1 }));
+    loss = loss.mul(1 - labelSmoothing).add(even.mul(labelSmoothing));
+  }
+  return zLoss > 0 ? loss.add(total.square().mul(zLoss)) : loss;
+}
