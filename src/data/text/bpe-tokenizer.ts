@@ -105,8 +105,8 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   /**
-   * Ids with the places they stand for. A token that is a part of a character stands for the whole character, one that was
-   * put around the text for the empty place there. White space belongs to its token (`trim_offsets: false`).
+   * Ids with the places they stand for. A token that is a part of a character stands for the whole character, a blank that
+   * was put before the text (`addPrefixSpace`) for the first one, a token put around the text for the empty place there. White space belongs to its token (`trim_offsets: false`).
    *
    * Errors: `ArgumentError` where the tokenizer normalizes and the text is not normalized: its places would be those of
    * another text.
@@ -133,14 +133,18 @@ export class BpeTokenizer implements Tokenizer {
         continue;
       }
       const [units, [from, to]] = this.#load(text, stretch.start, stretch.end);
-      // What was put before the text has no place in it: unit `from` stands for `stretch.start` or for nothing.
+      // A blank that was put before the text counts to its first character, as in Hugging Face's offsets.
       const added = to - from - (stretch.end - stretch.start);
       const place = (at: number): number => stretch.start + Math.max(0, at - from - added);
+      const put = (a: number, b: number): void => {
+        start.push(place(a));
+        end.push(place(b > from + added ? b : b + sizes(units, from + added, to)[1]));
+      };
       for (let at = from; at < to;) {
         const next = this.#pattern.scan(units, at, to);
         const first = out.length;
         this.#words.word(units, at, next, out);
-        this.#places(units, at, { out, first, put: (a, b) => (start.push(place(a)), end.push(place(b))) });
+        this.#places(units, [at, next], { out, first, put });
         at = next;
       }
     }
@@ -166,7 +170,12 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   toJSON(): { [key: string]: JsonValue } {
-    return toPlain(bpeNode(this.model)) as { [key: string]: JsonValue };
+    return toPlain(this.toNode()) as { [key: string]: JsonValue };
+  }
+
+  /** The content of `tokenizer.json` as Maps, which keep the order of ids. */
+  toNode(): Map<string, JsonNode> {
+    return bpeNode(this.model);
   }
 
   #begin(): IdList {
@@ -187,7 +196,7 @@ export class BpeTokenizer implements Tokenizer {
   // Walks over the characters of a word, token by token.
   #places(
     units: Uint16Array,
-    from: number,
+    [from, to]: readonly [number, number],
     { out, first, put }: { out: IdList; first: number; put: (start: number, end: number) => void },
   ): void {
     let at = from;
@@ -195,12 +204,12 @@ export class BpeTokenizer implements Tokenizer {
     for (let i = first; i < out.length; i++) {
       const start = at;
       let left = used + this.#vocabulary.length(out.ids[i]!);
-      let [bytes, width] = sizes(units, at);
+      let [bytes, width] = sizes(units, at, to);
       while (left >= bytes) {
         left -= bytes;
         at += width;
         if (left === 0) break;
-        [bytes, width] = sizes(units, at);
+        [bytes, width] = sizes(units, at, to);
       }
       used = left;
       put(start, used === 0 ? at : at + width);
@@ -209,12 +218,12 @@ export class BpeTokenizer implements Tokenizer {
 }
 
 // Bytes in UTF-8 and units in UTF-16 of the character at a place.
-function sizes(units: Uint16Array, at: number): [number, number] {
+function sizes(units: Uint16Array, at: number, end: number): [number, number] {
   const unit = units[at]!;
   if (unit < 0x80) return [1, 1];
   if (unit < 0x800) return [2, 1];
   if (unit < 0xd800 || unit > 0xdbff) return [3, 1];
-  const low = units[at + 1] ?? 0;
+  const low = at + 1 < end ? units[at + 1]! : 0;
   return low >= 0xdc00 && low <= 0xdfff ? [4, 2] : [3, 1];
 }
 
@@ -222,7 +231,7 @@ function mergeTable({ merges, ranks }: BpeModel, vocabulary: Vocabulary, where: 
   const table = new MergeTable(merges.length / 2);
   for (let i = 0; i * 2 < merges.length; i++) {
     const [left, right] = [merges[2 * i]!, merges[2 * i + 1]!];
-    const result = vocabulary.findJoined(left, right, where);
+    const result = vocabulary.findJoined(left, right);
     if (result === undefined)
       throw new FormatError(where, "merge-without-token", `merge ${i} makes a token that the vocabulary lacks`);
     table.set(left, right, ranks?.[i] ?? i, result);

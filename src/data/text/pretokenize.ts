@@ -12,6 +12,8 @@ export interface Pattern {
   readonly name: PatternName;
   /** The regular expression as `tokenizer.json` holds it. */
   readonly regex: string;
+  /** Other spellings that match the same. */
+  readonly same?: readonly string[];
   readonly scan: Scanner;
 }
 
@@ -27,7 +29,14 @@ export const patterns: Readonly<Record<PatternName, Pattern>> = {
     regex: String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
     scan: scanGpt2,
   },
-  gpt4: { name: "gpt4", regex: cl100k(String.raw`\p{N}{1,3}`), scan: (u, at, end) => scanCl100k(u, at, end, 3) },
+  gpt4: {
+    name: "gpt4",
+    regex: cl100k(String.raw`\p{N}{1,3}`),
+    same: [
+      String.raw`'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+`,
+    ],
+    scan: (units, at, end) => scanCl100k(units, at, end, 3),
+  },
   qwen2: { name: "qwen2", regex: cl100k(String.raw`\p{N}`), scan: (u, at, end) => scanCl100k(u, at, end, 1) },
 };
 
@@ -133,5 +142,7 @@ export function cutPoint(units: Uint16Array, from: number, end: number): number 
 
 /** A pattern by its name, or by the expression a file holds; undefined where it is none of ours. */
 export function findPattern(text: string): Pattern | undefined {
-  return Object.values(patterns).find(({ name, regex }) => text === name || text === regex);
+  return Object.values(patterns).find(
+    ({ name, regex, same }) => text === name || text === regex || same?.includes(text),
+  );
 }

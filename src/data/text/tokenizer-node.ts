@@ -2,6 +2,7 @@
 import type { JsonNode } from "../formats/index.ts";
 import type { AddedToken } from "./added-tokens.ts";
 import type { BpeModel } from "./bpe-tokenizer.ts";
+import type { CharModel } from "./char-tokenizer.ts";
 import { bytesToAlphabet } from "./byte-alphabet.ts";
 import { patterns } from "./pretokenize.ts";
 
@@ -90,3 +91,28 @@ function newShell({
     ],
   ]);
 }
+
+/** The whole file of a character tokenizer: a WordLevel model over single characters, which Hugging Face reads as well. */
+export function charNode({ characters, addedTokens = [], unkToken = "" }: CharModel): Map<string, JsonNode> {
+  const vocab = new Map<string, JsonNode>(characters.map((character, id) => [character, id]));
+  // Without its unknown token in the vocabulary a WordLevel model refuses unknown characters, as we do.
+  const unk = addedTokens.find(({ content }) => content === unkToken);
+  if (unk !== undefined) vocab.set(unk.content, unk.id);
+  return new Map<string, JsonNode>([
+    ["version", "1.0"],
+    ["truncation", null],
+    ["padding", null],
+    ["added_tokens", addedTokens.map(addedNode)],
+    ["normalizer", null],
+    [
+      "pre_tokenizer",
+      typed("Split", { pattern: new Map([["Regex", EACH_CHARACTER]]), behavior: "Isolated", invert: false }),
+    ],
+    ["post_processor", null],
+    ["decoder", typed("Fuse")],
+    ["model", typed("WordLevel", { vocab, unk_token: unkToken })],
+  ]);
+}
+
+/** The expression by which such a file cuts text. */
+export const EACH_CHARACTER = "[\\s\\S]";

@@ -13,6 +13,7 @@ export class Vocabulary {
   readonly #starts: Uint32Array;
   readonly #present: Uint8Array;
   readonly #ids = new Map<string, number>();
+  readonly #keys: (string | undefined)[];
 
   /** `apart` are ids that are not found by their bytes: special tokens are no ordinary text. */
   constructor(tokens: TokenList, apart: ReadonlySet<number>, where: string) {
@@ -22,13 +23,16 @@ export class Vocabulary {
     let total = 0;
     tokens.forEach((token, id) => (this.#starts[id + 1] = total += token?.length ?? 0));
     this.#block = new Uint8Array(total);
-    tokens.forEach((token, id) => {
-      if (token === undefined) return;
-      if (token.length === 0) throw new FormatError(where, "empty-token", `token ${id} is empty`);
-      this.#block.set(token, this.#starts[id]);
+    tokens.forEach((token, id) => token !== undefined && this.#block.set(token, this.#starts[id]));
+    const text = byteKey(this.#block);
+    this.#keys = tokens.map((token, id) =>
+      token === undefined ? undefined : text.slice(this.#starts[id], this.#starts[id + 1]),
+    );
+    this.#keys.forEach((key, id) => {
+      if (key === undefined) return;
+      if (key === "") throw new FormatError(where, "empty-token", `token ${id} is empty`);
       this.#present[id] = 1;
       if (apart.has(id)) return;
-      const key = byteKey(token);
       const other = this.#ids.get(key);
       if (other !== undefined)
         throw new FormatError(where, "duplicate-token", `tokens ${other} and ${id} have the same bytes`);
@@ -59,8 +63,9 @@ export class Vocabulary {
     return this.#ids.get(byteKey(bytes));
   }
 
-  /** The id of two tokens' bytes together. */
-  findJoined(left: number, right: number, where: string): number | undefined {
-    return this.#ids.get(byteKey(this.bytes(left, where)) + byteKey(this.bytes(right, where)));
+  /** The id of two tokens' bytes together; undefined where one of the three is missing. */
+  findJoined(left: number, right: number): number | undefined {
+    const [a, b] = [this.#keys[left], this.#keys[right]];
+    return a === undefined || b === undefined ? undefined : this.#ids.get(a + b);
   }
 }

@@ -25,8 +25,8 @@ export class WordCounter {
     this.#scan = scan;
   }
 
-  /** Adds a piece of a text. Words are those of the whole text, wherever it was cut. */
-  add({ text, last }: Piece): void {
+  /** Adds a piece of a text, counted `times`. Words are those of the whole text, wherever it was cut. */
+  add({ text, last }: Piece, times: number = 1): void {
     this.units += text.length;
     const units = this.#text.load(text, this.#held);
     const end = this.#held + text.length;
@@ -34,7 +34,7 @@ export class WordCounter {
     const cut = last ? end : cutPoint(units, 0, end);
     for (let at = 0; at < cut;) {
       const next = this.#scan(units, at, cut);
-      this.#count(units, at, next, 1);
+      this.#count(units, at, next, times);
       at = next;
     }
     units.copyWithin(0, cut, end);
