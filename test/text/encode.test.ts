@@ -206,8 +206,8 @@ describe("CharTokenizer", () => {
     expect(tokenizer.vocabSize).toBe(5);
   });
 
-  it("gives any text back", () => {
-    fc.assert(
+  it("gives any text back", async () => {
+    await fc.assert(
       fc.asyncProperty(brokenTexts, async (text) => {
         const tokenizer = await trainChar([text]);
         expect(tokenizer.decode(tokenizer.encode(text))).toBe(wellFormed(text));

@@ -44,7 +44,7 @@ describe("tokenizer.json", () => {
   const set = (path: string, value: unknown): ((file: Json) => void) => {
     const keys = path.split(".");
     const last = keys.pop()!;
-    return (file) => void (keys.reduce((at, key) => at[key]!, file)[last] = value as unknown as Json);
+    return (file) => void (keys.reduce((at, key) => at[key]!, file)[last] = value as Json);
   };
 
   it.each<[string, unknown, string]>([

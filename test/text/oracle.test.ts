@@ -4,13 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
-  BpeTokenizer,
   loadMerges,
   loadTiktoken,
   loadTokenizer,
   parseTokenizer,
   saveTokenizer,
   trainBpe,
+  type BpeTokenizer,
   type Tokenizer,
 } from "../../src/data/text/index.ts";
 import { fixture, fixturePath } from "./texts.ts";
@@ -50,9 +50,9 @@ describe("Hugging Face's tokenizers", () => {
   });
 
   it("trains the same with GPT-4's pattern, line by line, with a minimum frequency", async () => {
-    const lines = fixture("corpus.txt").match(
-      /[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*(\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029])|[^]+$/g,
-    )!;
+    const lines = fixture("corpus.txt")
+      .split("\n")
+      .map((line) => `${line}\n`);
     const tokenizer = await trainBpe(lines, { vocabSize: 560, pattern: "gpt4", minFrequency: 3 });
     expect(tokenizer.toJSON()).toEqual(JSON.parse(fixture("gpt4.json")));
   });

@@ -135,9 +135,9 @@ export class Merger {
       next[at] = after;
       if (after < n) {
         previous[after] = at;
-        this.#push(merges.rank(symbols[at]!, symbols[after]!), at);
+        this.#push(merges.rank(symbols[at], symbols[after]!), at);
       }
-      if (at > 0) this.#push(merges.rank(symbols[previous[at]!]!, symbols[at]!), previous[at]!);
+      if (at > 0) this.#push(merges.rank(symbols[previous[at]!]!, symbols[at]), previous[at]!);
     }
     let left = 0;
     for (let i = 0; i < n; i = next[i]!) symbols[left++] = symbols[i]!;

@@ -44,13 +44,14 @@ export async function saveTokenizer(path: string, tokenizer: Tokenizer): Promise
   await writeFileAtomic(path, jsonText(node));
 }
 
+const TOP = "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model".split(" ");
+const MODEL_SWITCHES = ["fuse_unk", "byte_fallback", "ignore_merges"];
+const MODEL = ["type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "vocab", "merges"];
+
 /** A tokenizer from the text of a `tokenizer.json`; errors as of `loadTokenizer`. */
 export function parseTokenizer(text: string, where: string = "tokenizer.json"): Tokenizer {
   const root = new NodeReader(scanJson(text, { where }), where);
-  root.only(
-    ...["version", "truncation", "padding", "added_tokens", "normalizer"],
-    ...["pre_tokenizer", "post_processor", "decoder", "model"],
-  );
+  root.only(...TOP);
   root.get("version").oneOf("1.0");
   for (const key of ["truncation", "padding"]) {
     if (!root.get(key).isNull)
@@ -64,12 +65,7 @@ export function parseTokenizer(text: string, where: string = "tokenizer.json"): 
 }
 
 function readBpe(root: NodeReader): BpeTokenizer {
-  const model = root
-    .get("model")
-    .only(
-      ...["type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"],
-      ...["fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges"],
-    );
+  const model = root.get("model").only(...MODEL, ...MODEL_SWITCHES);
   model.get("dropout").oneOf(null, 0);
   model.get("continuing_subword_prefix").oneOf(null, "");
   model.get("end_of_word_suffix").oneOf(null, "");
@@ -85,10 +81,20 @@ function readBpe(root: NodeReader): BpeTokenizer {
   readDecoder(root.get("decoder"));
   const around = readPostProcessor(root.get("post_processor"));
   const shell = new Map(root.map());
-  shell.set("model", new Map([...model.map()].filter(([key]) => key !== "vocab" && key !== "merges")));
+  const rest = new Map(model.map());
+  rest.delete("vocab");
+  rest.delete("merges");
+  shell.set("model", rest);
   if (strings) shell.set("merges", "strings");
   return new BpeTokenizer({
-    ...{ tokens, merges, pattern, addedTokens, addPrefixSpace, around, file: shell, where: root.where },
+    tokens,
+    merges,
+    pattern,
+    addedTokens,
+    addPrefixSpace,
+    around,
+    file: shell,
+    where: root.where,
     wholeWords: model.get("ignore_merges").oneOf(null, true, false).value === true,
     ...(normalizer !== undefined && { normalizer }),
   });
