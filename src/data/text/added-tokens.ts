@@ -25,8 +25,9 @@ export interface Stretch {
   readonly token?: AddedToken;
 }
 
-const WORD_BEFORE = /[\p{L}\p{M}\p{N}\p{Pc}]$/u;
-const WORD_AFTER = /^[\p{L}\p{M}\p{N}\p{Pc}]/u;
+// \w of Unicode, as Rust reads it.
+const WORD_BEFORE = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
+const WORD_AFTER = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 const SPACE = /\p{White_Space}/u;
 
 /** Finds the added tokens of a text: the leftmost, of several there the longest. */
@@ -59,8 +60,7 @@ export class AddedTokens {
       let start = match.index;
       let end = start + match[0].length;
       if (start < done) continue; // the one before took it with its white space
-      if (token.singleWord === true && (WORD_BEFORE.test(text.slice(0, start)) || WORD_AFTER.test(text.slice(end))))
-        continue;
+      if (token.singleWord === true && inWord(text, start, end)) continue;
       if (token.lstrip === true) while (start > done && SPACE.test(text[start - 1]!)) start--;
       if (token.rstrip === true) while (end < text.length && SPACE.test(text[end]!)) end++;
       if (start > done) stretches.push({ start: done, end: start });
@@ -90,6 +90,11 @@ export class AddedTokens {
     this.#finders.set(key, finder);
     return finder;
   }
+}
+
+// Whether a letter or digit touches it; a character has at most two units.
+function inWord(text: string, start: number, end: number): boolean {
+  return WORD_BEFORE.test(text.slice(Math.max(0, start - 2), start)) || WORD_AFTER.test(text.slice(end, end + 2));
 }
 
 function escape(text: string): string {
