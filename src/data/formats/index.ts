@@ -1,5 +1,5 @@
 // formats: one file per file format, reader and writer together; from bytes to HostArray and back.
-export { ByteReader, type DecodeOptions } from "./bytes.ts";
+export { ByteReader, decodeUtf8, type DecodeOptions } from "./bytes.ts";
 export * from "./checked.ts";
 export * from "./crc32.ts";
 export * from "./csv.ts";

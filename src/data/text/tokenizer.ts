@@ -8,6 +8,11 @@ export interface EncodeOptions {
    * a document cannot end another one.
    */
   readonly allowedSpecial?: "all" | readonly string[];
+  /**
+   * Puts the tokens around the text that the tokenizer's file asks for (`post_processor`: a beginning, an end). Default
+   * false: what is prepared for training says itself where documents end. Hugging Face's default is true.
+   */
+  readonly addSpecialTokens?: boolean;
 }
 
 /** Ids with the places they stand for: id i covers `text.slice(start[i], end[i])` (UTF-16 code units). */
