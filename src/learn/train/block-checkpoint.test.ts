@@ -51,7 +51,11 @@ function stepOf(how: "kept" | "blocks" | "nested", rate: number) {
   model.init(1, { dtype: "float32", shape });
   const optimizer = sgd({ learningRate: 1 });
   const step = makeStep(model, { objective, optimizer, predictions: false });
-  const x = new HostArray("float32", shape, Float32Array.from({ length: ROWS * WIDTH }, (_, i) => Math.sin(i)));
+  const x = new HostArray(
+    "float32",
+    shape,
+    Float32Array.from({ length: ROWS * WIDTH }, (_, i) => Math.sin(i)),
+  );
   const batch = (): StepBatch => ({ x: tensor(x), y: [] });
   const fresh = () => createState(model, { optimizer, seed: 0 });
   const bytes = step.lower(fresh(), batch()).plan.arenaBytes;

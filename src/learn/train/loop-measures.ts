@@ -40,20 +40,15 @@ export function measureSteps(
 ): number | undefined {
   const losses = loss.host();
   const [partLosses, outputs] = [parts.map((part) => part.host()), predictions.map((one) => one.host())];
-  for (let i = 0; i < good; i++) {
-    if (outputs.length === 0 && parts.length === 0) {
-      measures.update({ count: size, loss: losses.get(i), parts: [], y: [], predictions: [] });
-      continue;
-    }
-    const rows = indices.subarray(i * size, (i + 1) * size);
-    measures.update({
-      count: size,
-      loss: losses.get(i),
-      parts: partLosses.map((part) => part.get(i)),
-      // Answers are read by metrics alone, and these need predictions.
-      y: outputs.length === 0 ? [] : host.y.map((array) => array.takeRows(rows)),
-      predictions: outputs.map((array) => sliceOf(array, i)),
-      weights: outputs.length === 0 ? undefined : host.weights?.map((array) => array.takeRows(rows)),
+  for (let i = 0; i < good; i++)
+    measures.updateLoss({ count: size, loss: losses.get(i), parts: partLosses.map((part) => part.get(i)) });
+  // Answers are read by metrics alone, and these need predictions.
+  if (outputs.length > 0 && good > 0) {
+    const rows = indices.subarray(0, good * size);
+    measures.updateMetrics({
+      y: host.y.map((array) => array.takeRows(rows)),
+      predictions: outputs.map((array) => joined(array, good)),
+      weights: host.weights?.map((array) => array.takeRows(rows)),
     });
   }
   return good === 0 ? undefined : losses.get(good - 1);
@@ -71,9 +66,9 @@ export function release(tree: object): void {
   for (const x of flattenTensors({ ...tree }).tensors) x.dispose();
 }
 
-// Slice `i` along the first axis, sharing memory.
-function sliceOf(array: HostArray, i: number): HostArray {
-  const shape = array.shape.slice(1);
-  const size = array.size / array.shape[0]!;
-  return new HostArray(array.dtype, shape, array.data.subarray(i * size, (i + 1) * size));
+// The first `steps` of an array [steps, batch, …] as one batch, sharing memory.
+function joined(array: HostArray, steps: number): HostArray {
+  const [, batch = 1, ...rest] = array.shape;
+  const size = (array.size / array.shape[0]!) * steps;
+  return new HostArray(array.dtype, [steps * batch, ...rest], array.data.subarray(0, size));
 }

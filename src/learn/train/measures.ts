@@ -61,10 +61,21 @@ export class Measures {
   }
 
   update(batch: MeasuredBatch): void {
+    this.updateLoss(batch);
+    this.updateMetrics(batch);
+  }
+
+  /** The losses of a batch alone. */
+  updateLoss({ count, loss, parts }: Pick<MeasuredBatch, "count" | "loss" | "parts">): void {
     const sums = this.#sums;
-    sums.count += batch.count;
-    sums.loss += batch.count * batch.loss;
-    for (let o = 0; o < batch.parts.length; o++) sums.parts[o] = (sums.parts[o] ?? 0) + batch.count * batch.parts[o]!;
+    sums.count += count;
+    sums.loss += count * loss;
+    for (let o = 0; o < parts.length; o++) sums.parts[o] = (sums.parts[o] ?? 0) + count * parts[o]!;
+  }
+
+  /** The metrics of one batch, or of several as one: their sums are exact, so the cut changes nothing. */
+  updateMetrics(batch: Pick<MeasuredBatch, "y" | "predictions" | "weights">): void {
+    const sums = this.#sums;
     for (let o = 0; o < this.#metrics.length; o++) {
       const list = this.#metrics[o]!;
       for (let m = 0; m < list.length; m++) {
