@@ -1,6 +1,7 @@
 // models: architectures by the names and files of the field.
 export * from "./depth.ts";
 export * from "./families.ts";
+export * from "./folder.ts";
 export * from "./gpt2.ts";
 export * from "./llama.ts";
 export * from "./loss.ts";
