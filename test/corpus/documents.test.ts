@@ -17,10 +17,15 @@ import {
 } from "../../src/data/datasets/index.ts";
 import { all, inFolder } from "./corpora.ts";
 
+/** What is left of a document without its path; fields without a value are left out. */
+const NO_SOURCE: { text: string; line?: number; meta?: object } = { text: "" };
+
 async function read(folder: string, name: string, content: Uint8Array | string, options: DocumentOptions = {}) {
   const path = join(folder, name);
   writeFileSync(path, content);
-  return (await all(documents(path, options))).map(({ source: _, ...rest }) => rest);
+  return (await all(documents(path, options))).map(
+    ({ text, line, meta }) => JSON.parse(JSON.stringify({ text, line, meta })) as typeof NO_SOURCE,
+  );
 }
 
 async function codeOf(work: Promise<unknown>): Promise<string> {

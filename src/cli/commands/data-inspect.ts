@@ -89,21 +89,25 @@ async function run(folder: string, options: Options, command: Command): Promise<
 }
 
 function lengthsOf(store: TokenStore): Inspection["lengths"] {
-  const bins: number[] = [];
+  // A length has at most 54 binary digits.
+  const bins = new Float64Array(55);
   let [shortest, longest] = [Infinity, 0];
   for (let d = 0; d < store.documents; d++) {
     const length = store.start(d + 1) - store.start(d);
     const bin = length === 0 ? 0 : 1 + Math.floor(Math.log2(length));
-    bins[bin] = (bins[bin] ?? 0) + 1;
+    bins[bin]!++;
     shortest = Math.min(shortest, length);
     longest = Math.max(longest, length);
   }
-  const histogram = Array.from(bins, (documents = 0, bin) => ({ from: bin === 0 ? 0 : 2 ** (bin - 1), documents }));
+  const histogram = Array.from(bins, (documents, bin) => ({ from: bin === 0 ? 0 : 2 ** (bin - 1), documents }));
   return {
     shortest: store.documents === 0 ? 0 : shortest,
     mean: store.documents === 0 ? 0 : store.tokens / store.documents,
     longest,
-    histogram: histogram.slice(histogram.findIndex(({ documents }) => documents > 0)),
+    histogram: histogram.slice(
+      bins.findIndex((n) => n > 0),
+      bins.findLastIndex((n) => n > 0) + 1,
+    ),
   };
 }
 
@@ -120,7 +124,7 @@ function print(
   const how = options.documents === "joined" ? "documents joined" : `documents apart, ${options.packing}`;
   return [
     columns([
-      [`${data.split}`, `${data.tokens} tokens in ${data.documents} documents, ${data.shards.length} shards`],
+      [data.split, `${data.tokens} tokens in ${data.documents} documents, ${data.shards.length} shards`],
       ["vocabulary", String(data.vocabSize)],
       ["borders", `${Math.max(0, data.documents - 1)} between documents`],
       ["length", `${lengths.shortest} to ${lengths.longest} tokens, ${lengths.mean.toFixed(1)} in the mean`],

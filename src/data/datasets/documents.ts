@@ -232,9 +232,8 @@ async function* chunks(path: string, counts: DocumentCounts): AsyncGenerator<Uin
   try {
     for await (const chunk of file.pipe(gunzip)) yield chunk as Uint8Array;
   } catch (cause) {
-    if (typeof (cause as { code?: unknown }).code !== "string" || !/^Z_/.test((cause as { code: string }).code)) {
-      throw cause;
-    }
+    const { code } = cause as { code?: unknown };
+    if (typeof code !== "string" || !code.startsWith("Z_")) throw cause;
     throw new FormatError(path, "bad-gzip", "the compressed data is damaged or cut short", { cause });
   } finally {
     file.destroy();
@@ -289,7 +288,7 @@ async function unpacked(path: string, counts: DocumentCounts): Promise<ByteSourc
   return {
     where: path,
     size,
-    readInto: async (target, offset) => void target.set(bytes.subarray(offset, offset + target.length)),
+    readInto: async (target, offset) => target.set(bytes.subarray(offset, offset + target.length)),
     close: async () => {},
   };
 }

@@ -94,7 +94,7 @@ export function encodeKept(
       const ids = tokenizer.encode(texts[index]!);
       parts.push(ids);
       lengths[i] = ids.length + marks;
-      total += lengths[i]!;
+      total += ids.length + marks;
     } catch (error) {
       if (!(error instanceof ChainruleError)) throw error;
       return { index, problem: error.problem, hint: error.hint };

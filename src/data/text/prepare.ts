@@ -302,9 +302,11 @@ class Preparation {
     const result = await encoded;
     if ("problem" in result) {
       const { source, line } = batch.documents[result.index]!;
-      throw new DataError(line === undefined ? source : `${source}:${line}`, result.problem, {
-        ...(result.hint === undefined ? {} : { hint: result.hint }),
-      });
+      throw new DataError(
+        line === undefined ? source : `${source}:${line}`,
+        result.problem,
+        result.hint === undefined ? {} : { hint: result.hint },
+      );
     }
     let at = 0;
     for (const [i, length] of result.lengths.entries()) {
