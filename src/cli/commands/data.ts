@@ -1,12 +1,18 @@
-// `chainrule data`: the known data sets, and fetching their original files.
+// `chainrule data`: preparing text for training and looking at it; the known data sets, and fetching their original files.
 import { join } from "node:path";
 import { Command } from "commander";
 import type { FetchProgress, KnownName } from "../../data/datasets/index.ts";
 import { EXIT, ExitError } from "../failure.ts";
 import { columns, outputOf, type Output } from "../output.ts";
+import { inspect } from "./data-inspect.ts";
+import { prepare } from "./data-prepare.ts";
 
 export function data(): Command {
-  const command = new Command("data").description("list and fetch known data sets");
+  const command = new Command("data").description(
+    "prepare text for training, look at it; list and fetch known data sets",
+  );
+  command.addCommand(prepare());
+  command.addCommand(inspect());
   command.command("list").description("say which data sets can be fetched").action(list);
   command
     .command("fetch")

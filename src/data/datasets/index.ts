@@ -1,9 +1,22 @@
 // datasets: what a training loop consumes, and data sets everyone knows.
 export * from "./cifar.ts";
 export * from "./dataset.ts";
+export { documentCounts, documents, type Document, type DocumentCounts, type DocumentOptions } from "./documents.ts";
+export type { Separator } from "./document-text.ts";
+export * from "./duplicates.ts";
 export * from "./fetch.ts";
 export * from "./known.ts";
 export * from "./loader.ts";
 export { fashionMnist, mnist, type FolderOptions, type ImageDataset } from "./mnist.ts";
+export * from "./packing.ts";
+export * from "./paths.ts";
 export * from "./prepare.ts";
+export * from "./quality.ts";
+export * from "./shakespeare.ts";
 export * from "./split.ts";
+export * from "./token-manifest.ts";
+export * from "./token-shard.ts";
+export * from "./token-store.ts";
+export * from "./token-windows.ts";
+export { firstInvalidByte, Utf8Decoder, type InvalidUtf8 } from "./utf8.ts";
+export { scanWords, shingles, type WordScan } from "./words.ts";

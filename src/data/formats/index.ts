@@ -11,6 +11,7 @@ export * from "./json.ts";
 export * from "./jsonl.ts";
 export * from "./npy.ts";
 export * from "./npz.ts";
+export * from "./parquet.ts";
 export type { ImageOptions } from "./pixels.ts";
 export * from "./safetensors.ts";
 export * from "./wav.ts";

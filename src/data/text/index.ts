@@ -8,3 +8,4 @@ export type { TextSource } from "./text-source.ts";
 export { loadTokenizer, parseTokenizer, saveTokenizer } from "./tokenizer-json.ts";
 export * from "./tokenizer.ts";
 export * from "./train-bpe.ts";
+export { prepareCorpus, type PrepareOptions, type PrepareProgress } from "./prepare.ts";
