@@ -58,7 +58,19 @@ export {
 export * from "./learn/nn/index.ts";
 
 // Training: optimizers, metrics, the models with compile, fit, evaluate and predict, callbacks.
-export { adagrad, adam, adamax, adamw, lion, nadam, rmsprop, sgd, type Optimizer } from "./learn/optim/index.ts";
+export {
+  adagrad,
+  adam,
+  adamax,
+  adamw,
+  adamw8bit,
+  lion,
+  muon,
+  nadam,
+  rmsprop,
+  sgd,
+  type Optimizer,
+} from "./learn/optim/index.ts";
 export * as optim from "./learn/optim/index.ts";
 export * as metrics from "./learn/metrics/index.ts";
 export * from "./learn/train/index.ts";

@@ -164,7 +164,7 @@ function summary(folder: string, { state, evaluations, history }: training.Train
     state: training.hashState(state),
     evaluations,
     history,
-    metrics: training.readMetrics(folder).map(({ time: _, ...line }) => line),
+    metrics: training.readMetrics(folder).map((line) => ({ ...line, time: 0 })),
     rejected: training.readRejected(folder),
   };
 }

@@ -1,6 +1,6 @@
 // Muon: singular values go where the scalar iteration sends them; matrices by Muon, the rest by AdamW; groups of parameters.
 import { describe, expect, it, beforeAll } from "vitest";
-import { HostArray } from "../../engine/core/index.ts";
+import type { HostArray } from "../../engine/core/index.ts";
 import { jit, random, setDefaultDevice, tensor, valueAndGrad, type Tensor } from "../../engine/tensor/index.ts";
 import { matcher } from "./groups.ts";
 import { muon, orthogonalize } from "./muon.ts";

@@ -87,7 +87,7 @@ export function overChunks<N extends string>(
   );
   const after = names.map((name, i) => [name, { codes: ys[1 + 2 * i]!, scales: ys[2 + 2 * i]! }]);
   return {
-    result: fromChunks(ys[0]!, x.shape),
+    result: fromChunks(ys[0], x.shape),
     companions: Object.fromEntries(after) as { [name in N]: Quantized },
   };
 }

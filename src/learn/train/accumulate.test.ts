@@ -2,9 +2,16 @@
 import { describe, expect, it } from "vitest";
 import { HostArray, keyOf, randomBits, foldIn } from "../../engine/core/index.ts";
 import { tensor, withDevice, type Tensor } from "../../engine/tensor/index.ts";
-import { dense, embedding, initializers, layerNormalization, Module, type Context } from "../nn/index.ts";
+import {
+  dense,
+  embedding,
+  initializers,
+  layerNormalization,
+  Module,
+  sparseCategoricalCrossentropy,
+  type Context,
+} from "../nn/index.ts";
 import { sgd } from "../optim/index.ts";
-import { sparseCategoricalCrossentropy } from "../nn/index.ts";
 import { makeObjective, type StepBatch } from "./objective.ts";
 import { createState, stateArrays } from "./state.ts";
 import { makeStep, type StepOptions } from "./step.ts";

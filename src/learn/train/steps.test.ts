@@ -96,7 +96,7 @@ describe("evaluation", () => {
     const { evaluations } = await run({ maxSteps: 11, evaluation: { everySteps: 4, evaluate }, callbacks: [listen] });
     expect(evaluations.map(({ step }) => step)).toEqual([4, 8, 11]);
     expect(heard).toEqual(evaluations.flatMap(({ step, values }) => [step, values["val_loss"]!]));
-    const { val_loss, val_perplexity, val_bits_per_byte } = evaluations[2]!.values as { [name: string]: number };
+    const { val_loss, val_perplexity, val_bits_per_byte } = evaluations[2]!.values;
     expect(val_loss).toBeLessThan(evaluations[0]!.values["val_loss"]!);
     expect(val_perplexity).toBeCloseTo(Math.exp(val_loss!), 12);
     expect(val_bits_per_byte).toBeCloseTo(val_loss! / Math.log(2) / 2, 12);
@@ -115,7 +115,7 @@ describe("a run that is interrupted", () => {
     ],
   });
   it("goes on from its last step as if nothing had been, with the same log", async () => {
-    const lines = (at: string) => readMetrics(at).map(({ time: _, ...rest }) => rest);
+    const lines = (at: string) => readMetrics(at).map((line) => ({ ...line, time: 0 }));
     const plain = setUp({ accumulate: 2 });
     const full = join(folder, "whole");
     const expected = await plain.run(parts(full, { everySteps: 4, evaluate: plain.evaluate }));

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { HostArray } from "../../../engine/core/index.ts";
-import { setDefaultDevice, tensor } from "../../../engine/tensor/index.ts";
+import { setDefaultDevice, tensor, type Tensor } from "../../../engine/tensor/index.ts";
 import { arrayDataset, subset } from "../../../data/index.ts";
 import { dense } from "../../nn/index.ts";
 import { sgd } from "../../optim/index.ts";
@@ -29,7 +29,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const COUNT = 40;
 const squares: Objective = (output, { y }) => ({
-  loss: (output as never as (typeof y)[0])!.sub(y[0]!).square().mean(),
+  loss: (output as Tensor).sub(y[0]!).square().mean(),
   parts: [],
 });
 
