@@ -24,7 +24,10 @@ const [GUESS, DECISION, INSTEAD] = [1, 2, 3] as const;
  * same tokens; else the same distribution, though other draws. It pays where the draft is often right and much faster.
  *
  * @example
- * for await (const { id } of generateSpeculative(model, prompt, { draft, maxTokens: 100, temperature: 0 })) ids.push(id);
+ * const lm = createModel(presets["shakespeare-tiny"]!).init(0, { dtype: "int32", shape: [1, 1] });
+ * const found: number[] = [];
+ * for await (const { id } of generateSpeculative(lm, [1, 2], { draft: lm, maxTokens: 6, temperature: 0 })) found.push(id);
+ * found.length; // 6
  */
 export async function* generateSpeculative(
   model: CausalLM,
@@ -59,7 +62,8 @@ export async function* generateSpeculative(
     const room = length - text.ids.length;
     const count = Math.min(draftTokens, text.maxTokens - text.generated - 1, room);
     const guesses = await guess(guesser, text, count);
-    const rows = await target.extend(0, [text.ids.at(-1)!, ...guesses.map(({ id }) => id)]);
+    const last = text.ids.at(-1)!;
+    const rows = await target.extend(0, [last, ...guesses.map(({ id }) => id)]);
     let accepted = 0;
     for (let i = 0; i <= guesses.length; i++) {
       const wanted = text.sampler.candidates(rows[i]!, text.history);
@@ -68,7 +72,7 @@ export async function* generateSpeculative(
       const id = right
         ? one.id
         : text.sampler.draw(one === undefined ? wanted : without(wanted, one.from), text.generated, INSTEAD);
-      token = text.accept(id, rows[i]!, { last: text.ids.length >= length });
+      token = text.accept(id, rows[i], { last: text.ids.length >= length });
       if (right) accepted++;
       yield token;
       if (token.finish !== undefined || !right) break;

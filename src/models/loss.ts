@@ -30,8 +30,8 @@ export interface TokenLossOptions {
  * logits: [B, T, V], as a model of this room gave them where `chunk` is used; labels: int32 [B, T]; result: [B, T].
  *
  * @example
- * const losses = tokenLosses(model.call(x), labels, { chunk: 512 });
- * const loss = losses.sum().div(countedTokens(labels));
+ * const logits = zeros([1, 2, 4]);
+ * tokenLosses(logits, tensor([[3, -1]], { dtype: "int32" })).sum().item(); // 1.3862943611198906
  */
 export function tokenLosses(logits: Tensor, labels: Tensor, options: TokenLossOptions = {}): Tensor {
   checkIds(labels);
@@ -68,7 +68,7 @@ export function auxiliaryLoss(logits: Tensor): Tensor | undefined {
  * logits: [B, T, V]; ids: int32 [B, T]; result: scalar.
  *
  * @example
- * const loss = nextTokenLoss(model.call(ids), ids);
+ * nextTokenLoss(zeros([1, 3, 4]), tensor([[3, 1, 2]], { dtype: "int32" })).item(); // 1.3862943611198906
  */
 export function nextTokenLoss(logits: Tensor, ids: Tensor): Tensor {
   checkIds(ids);
