@@ -19,7 +19,11 @@ interface Options {
 export default async function measure(options: Options): Promise<Measured[]> {
   // Before the device opens.
   if (options.threads !== undefined) process.env["CHAINRULE_THREADS"] = options.threads;
-  const [count, prompt, slots] = [Number(options.tokens ?? 60), Number(options.prompt ?? 64), Number(options.slots ?? 1)];
+  const [count, prompt, slots] = [
+    Number(options.tokens ?? 60),
+    Number(options.prompt ?? 64),
+    Number(options.slots ?? 1),
+  ];
   const model = gpt2(presets["gpt2"]!).init(0, { dtype: "int32", shape: [1, 1] });
   const bytes = 4 * model.count();
   const decoder = new Decoder(model, { slots });

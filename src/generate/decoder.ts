@@ -40,7 +40,8 @@ type Forward = Jitted<[NamedTensors, Inputs, Cache], CachedOutput>;
  * Calls must not overlap: wait for one before the next.
  *
  * @example
- * const decoder = new Decoder(model, { slots: 2 });
+ * const lm = createModel(presets["shakespeare-tiny"]!).init(0, { dtype: "int32", shape: [1, 1] });
+ * const decoder = new Decoder(lm, { slots: 2 });
  * let logits = await decoder.prefill(0, [1, 5, 9]);
  * [logits] = await decoder.step([{ slot: 0, id: 7 }]);
  */

@@ -25,8 +25,10 @@ export interface GenerateOptions extends ContinuationOptions {
  * Errors: ArgumentError for a prompt that is empty or does not fit.
  *
  * @example
- * for await (const { text } of generate(model, tokenizer.encode("ROMEO:"), { tokenizer, maxTokens: 100, temperature: 0.8 }))
- *   process.stdout.write(text);
+ * const lm = createModel(presets["shakespeare-tiny"]!).init(0, { dtype: "int32", shape: [1, 1] });
+ * const found: number[] = [];
+ * for await (const { id } of generate(lm, [1, 2], { maxTokens: 5, temperature: 0.8 })) found.push(id);
+ * found.length; // 5
  */
 export async function* generate(
   model: CausalLM,
@@ -69,8 +71,10 @@ export interface GenerateBatchOptions extends Omit<GenerateOptions, "overflow"> 
  * Text i is drawn with seed + i, and is the text that `generate` gives for that seed.
  *
  * @example
- * const texts = ["", ""];
- * for await (const { index, text } of generateBatch(model, prompts, { tokenizer, maxTokens: 50 })) texts[index] += text;
+ * const lm = createModel(presets["shakespeare-tiny"]!).init(0, { dtype: "int32", shape: [1, 1] });
+ * const counts = [0, 0];
+ * for await (const { index } of generateBatch(lm, [[1, 2], [3]], { maxTokens: 4 })) counts[index]!++;
+ * counts; // [4, 4]
  */
 export async function* generateBatch(
   model: CausalLM,

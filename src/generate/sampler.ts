@@ -132,7 +132,7 @@ export function best(x: Float32Array, k: number): Int32Array {
   if (k >= x.length) return everyId(x.length).sort((a, b) => x[b]! - x[a]! || a - b);
   // A heap whose root is the worst of the k best so far.
   const heap = new Int32Array(k);
-  const worse = (a: number, b: number): boolean => x[a]! < x[b]! || (x[a]! === x[b]! && a > b);
+  const worse = (a: number, b: number): boolean => x[a]! < x[b]! || (a > b && Object.is(x[a], x[b]));
   const sink = (i: number, size: number): void => {
     for (;;) {
       let child = 2 * i + 1;

@@ -144,7 +144,7 @@ class Block extends Module<BlockInput, BlockOutput> {
  * GPT-2: ids int32 [B, T] → logits [B, T, V].
  *
  * @example
- * const model = new GPT2(json).init(0, { dtype: "int32", shape: [1, 1] });
+ * new GPT2({ vocab_size: 65, n_positions: 8, n_embd: 8, n_layer: 1, n_head: 2 }).cacheShape.depth; // 4
  */
 export class GPT2 extends CausalLM {
   readonly tokens: TokenEmbedding;

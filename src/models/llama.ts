@@ -105,7 +105,8 @@ class Block extends Module<BlockInput, BlockOutput> {
  * Llama: ids int32 [B, T] → logits [B, T, V].
  *
  * @example
- * const model = new Llama(json).init(0, { dtype: "int32", shape: [1, 1] });
+ * const sizes = { hidden_size: 8, intermediate_size: 16, num_hidden_layers: 1, num_attention_heads: 2 };
+ * new Llama({ vocab_size: 65, ...sizes }).cacheShape.depth; // 4
  */
 export class Llama extends CausalLM {
   readonly tokens: TokenEmbedding;

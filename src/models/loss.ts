@@ -1,6 +1,15 @@
 // The loss of the next token: one number a token, or the mean; over a large vocabulary by chunks of tokens.
 import { ArgumentError, formatType, sameShape, ShapeError } from "../engine/core/index.ts";
-import { checkpoint, concat, crossEntropy, logSumExp, where, type Tensor } from "../engine/tensor/index.ts";
+import {
+  checkpoint,
+  concat,
+  crossEntropy,
+  logSumExp,
+  scan,
+  where,
+  zeros,
+  type Tensor,
+} from "../engine/tensor/index.ts";
 import { checkIds } from "./parts/causal-lm.ts";
 import { headOf } from "./parts/head.ts";
 
@@ -21,8 +30,8 @@ export interface TokenLossOptions {
  * logits: [B, T, V], as a model of this room gave them where `chunk` is used; labels: int32 [B, T]; result: [B, T].
  *
  * @example
- * const losses = tokenLosses(model.call(x), labels, { chunk: 512 });
- * const loss = losses.sum().div(countedTokens(labels));
+ * const logits = zeros([1, 2, 4]);
+ * tokenLosses(logits, tensor([[3, -1]], { dtype: "int32" })).sum().item(); // 1.3862943611198906
  */
 export function tokenLosses(logits: Tensor, labels: Tensor, options: TokenLossOptions = {}): Tensor {
   checkIds(labels);
@@ -59,7 +68,7 @@ export function auxiliaryLoss(logits: Tensor): Tensor | undefined {
  * logits: [B, T, V]; ids: int32 [B, T]; result: scalar.
  *
  * @example
- * const loss = nextTokenLoss(model.call(ids), ids);
+ * nextTokenLoss(zeros([1, 3, 4]), tensor([[3, 1, 2]], { dtype: "int32" })).item(); // 1.3862943611198906
  */
 export function nextTokenLoss(logits: Tensor, ids: Tensor): Tensor {
   checkIds(ids);
@@ -82,11 +91,18 @@ function everyLoss(logits: Tensor, labels: Tensor, options: TokenLossOptions): T
   const hidden = head.hidden.reshape([tokens, head.hidden.shape.at(-1)!]);
   const wanted = labels.reshape([tokens]);
   const lossOf = checkpoint((h: Tensor, y: Tensor): Tensor => lossOfRows(head.project(h), y, options));
-  const parts: Tensor[] = [];
-  for (let from = 0; from < tokens; from += chunk) {
-    const to = Math.min(tokens, from + chunk);
-    parts.push(lossOf(hidden.slice(from, to), wanted.slice(from, to)));
-  }
+  // Whole chunks as a loop, so that the gradient of the head is one array that grows turn by turn; then the rest.
+  const count = Math.floor(tokens / chunk);
+  const whole = count * chunk;
+  const { ys } = scan((turn: Tensor, { h, y }: { h: Tensor; y: Tensor }) => [turn, lossOf(h, y)] as const, {
+    init: zeros([]),
+    xs: {
+      h: hidden.slice(0, whole).reshape([count, chunk, hidden.shape[1]!]),
+      y: wanted.slice(0, whole).reshape([count, chunk]),
+    },
+  });
+  const parts = [ys.reshape([whole])];
+  if (whole < tokens) parts.push(lossOf(hidden.slice(whole, tokens), wanted.slice(whole, tokens)));
   return concat(parts).reshape(labels.shape);
 }
 

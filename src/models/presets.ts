@@ -32,8 +32,18 @@ export const presets: { readonly [name: string]: ConfigJson } = {
   "shakespeare-tiny": shakespeare(2, 64, { time: 32, dropout: 0 }),
   "shakespeare-cpu": shakespeare(4, 128, { time: 64, dropout: 0 }),
   shakespeare: shakespeare(6, 384, { time: 256, dropout: 0.2 }),
-  "stories-15m": llamaSize(6, 6, 288, { vocab_size: 32000, intermediate_size: 768, max_position_embeddings: 256, tie_word_embeddings: true }),
-  "stories-110m": llamaSize(12, 12, 768, { vocab_size: 32000, intermediate_size: 2048, max_position_embeddings: 1024, tie_word_embeddings: true }),
+  "stories-15m": llamaSize(6, 6, 288, {
+    vocab_size: 32000,
+    intermediate_size: 768,
+    max_position_embeddings: 256,
+    tie_word_embeddings: true,
+  }),
+  "stories-110m": llamaSize(12, 12, 768, {
+    vocab_size: 32000,
+    intermediate_size: 2048,
+    max_position_embeddings: 1024,
+    tie_word_embeddings: true,
+  }),
   "smollm2-135m": llamaSize(30, 9, 576, {
     vocab_size: 49152,
     intermediate_size: 1536,

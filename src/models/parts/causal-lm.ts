@@ -66,7 +66,10 @@ export interface CacheShape {
  * A language model: ids int32 [B, T] to the logits [B, T, V] of each next token.
  *
  * @example
- * const logits = model.call({ ids, segments }) // documents side by side, each for itself
+ * const lm = createModel(presets["shakespeare-tiny"]!).init(0, { dtype: "int32", shape: [1, 1] });
+ * const ids = tensor([[1, 2, 3]], { dtype: "int32" });
+ * const segments = tensor([[0, 0, 1]], { dtype: "int32" }); // the third token is of another document
+ * lm.call({ ids, segments }).shape; // [1, 3, 65]
  */
 export abstract class CausalLM extends Module<CausalInput, Tensor | CachedOutput> {
   /** The config.json, in Hugging Face's names. */

@@ -39,7 +39,7 @@ export class ConfigReader {
     if (typeof json !== "object" || json === null || Array.isArray(json))
       throw new FormatError(where, "bad-config", "config.json must hold an object");
     this.#where = where;
-    this.#fields = json as ConfigJson;
+    this.#fields = json;
   }
 
   /** A whole number ≥ 1. */

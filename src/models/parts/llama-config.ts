@@ -140,7 +140,7 @@ function ropeTheta(read: ConfigReader): number {
     const value = read.raw(name);
     if (value === null) return {};
     if (typeof value !== "object" || Array.isArray(value)) return read.refuse(name, "must be an object");
-    const fields = value as ConfigJson;
+    const fields = value;
     const kind = fields["rope_type"] ?? fields["type"] ?? "default";
     const known = Object.keys(fields).every((field) => ["rope_type", "type", "rope_theta"].includes(field));
     if (kind !== "default" || !known) return read.refuse(name, "is supported as absent or of type default");

@@ -39,8 +39,9 @@ export function projectionRows(file: string, path: string, layout: "inOut" | "ou
  * of one tied weight differ.
  *
  * @example
- * const { tensors } = await readSafetensors("model.safetensors");
- * const model = loadWeights(new GPT2(gpt2Config(json)), tensors, gpt2Names);
+ * const lm = createModel(presets["shakespeare-tiny"]!).init(0, { dtype: "int32", shape: [1, 1] });
+ * const arrays = fileArrays(lm.tensors(), gpt2Names);
+ * loadWeights(createModel(lm.configJson), arrays, gpt2Names).count() === lm.count(); // true
  */
 export function loadWeights<M extends Module<never, unknown>>(model: M, arrays: FileArrays, table: NameTable): M {
   model.trace([{ dtype: "int32", shape: [1, 1] }]); // declares the parameters, draws no numbers
