@@ -78,7 +78,7 @@ export class BpeTokenizer implements Tokenizer {
     this.#words = new WordEncoder({
       merges: mergeTable(model, this.#vocabulary, where),
       byteIds: byteIds(this.#vocabulary, where),
-      whole: model.wholeWords === true ? (bytes) => this.#vocabulary.find(bytes) : undefined,
+      whole: model.wholeWords === true ? (bytes, n) => this.#vocabulary.find(bytes, n) : undefined,
     });
     this.#source = {
       bytes: (id) => this.#vocabulary.bytes(id, "decode"),

@@ -43,7 +43,7 @@ export interface WordModel {
   /** The id of each byte. */
   readonly byteIds: Int32Array;
   /** Finds a word that is a token as a whole, before any merge (`ignore_merges`). */
-  readonly whole?: ((bytes: Uint8Array) => number | undefined) | undefined;
+  readonly whole?: ((bytes: Uint8Array, length: number) => number | undefined) | undefined;
 }
 
 /** Turns words into ids. */
@@ -162,7 +162,7 @@ export class WordEncoder {
     const n = writeUtf8(units, at, end, bytes);
     const { byteIds, whole } = this.#model;
     if (whole !== undefined) {
-      const id = whole(bytes.subarray(0, n));
+      const id = whole(bytes, n);
       if (id !== undefined) {
         out.push(id);
         return;
