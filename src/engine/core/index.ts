@@ -4,5 +4,6 @@ export * from "./error.ts";
 export * from "./half.ts";
 export * from "./host-array.ts";
 export * from "./key.ts";
+export * from "./nearest.ts";
 export * from "./shape.ts";
 export * from "./tree.ts";
