@@ -1,7 +1,7 @@
 // GPT-2 (Radford et al. 2019): learned positions, a layer norm before each part, one table for tokens and logits.
 import type { JsonValue } from "../data/formats/index.ts";
 import { gelu, split, type Tensor } from "../engine/tensor/index.ts";
-import { initializers, layerNormalization, Module, type Context } from "../learn/nn/index.ts";
+import { headLogits, initializers, layerNormalization, Module, type Context } from "../learn/nn/index.ts";
 import { attend, splitHeads } from "./parts/attention.ts";
 import {
   CausalLM,
@@ -16,7 +16,6 @@ import {
   type ModelOptions,
 } from "./parts/causal-lm.ts";
 import { ConfigReader, type ConfigJson } from "./parts/config.ts";
-import { headLogits } from "./parts/head.ts";
 import { drop, pickTokens, projection, TokenEmbedding } from "./parts/layers.ts";
 import { runBlocks } from "./parts/blocks.ts";
 import { projectionRows, type NameRow, type NameTable } from "./parts/weights.ts";

@@ -1,7 +1,7 @@
 // Llama (Touvron et al. 2023): rotary positions, RMS norms, gated MLP, heads that share keys and values in groups.
 // Mistral, Mixtral, Qwen2 and Qwen3 are configurations of it.
 import { rotary, type Tensor } from "../engine/tensor/index.ts";
-import { initializers, Module, rmsNormalization, type Context } from "../learn/nn/index.ts";
+import { headLogits, initializers, Module, rmsNormalization, type Context } from "../learn/nn/index.ts";
 import { attend, splitHeads, swapHeads } from "./parts/attention.ts";
 import { runBlocks } from "./parts/blocks.ts";
 import {
@@ -18,7 +18,6 @@ import {
 } from "./parts/causal-lm.ts";
 import type { ConfigJson } from "./parts/config.ts";
 import { GatedMlp, Mixture, type FeedForwardOutput } from "./parts/feed-forward.ts";
-import { headLogits } from "./parts/head.ts";
 import { Head, pickTokens, projection, TokenEmbedding } from "./parts/layers.ts";
 import { llamaConfig, type LlamaConfig } from "./parts/llama-config.ts";
 import { projectionRows, type NameTable } from "./parts/weights.ts";

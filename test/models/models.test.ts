@@ -13,20 +13,18 @@ import {
 } from "../../src/engine/tensor/index.ts";
 import { Context, type NamedTensors } from "../../src/learn/nn/index.ts";
 import {
-  causalLoss,
   createModel,
   depthDial,
   fileArrays,
   families,
   loadWeights,
   presets,
-  tokenLosses,
   type CausalLM,
   type ConfigJson,
   type ModelOptions,
   type RowsInput,
-  type TokenLossOptions,
 } from "../../src/models/index.ts";
+import { causalLoss, tokenLosses, type TokenLossOptions } from "../../src/learn/nn/index.ts";
 import { tinyConfigs } from "./tiny.ts";
 
 beforeAll(() => setDefaultDevice(device("reference")));

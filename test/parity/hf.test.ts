@@ -7,7 +7,8 @@ import { Context, inference } from "../../src/learn/nn/index.ts";
 import { adamw, applyUpdates, type TensorMap } from "../../src/learn/optim/index.ts";
 import { assertClose } from "../../src/testing/index.ts";
 import { createState, makeStep, type Objective } from "../../src/learn/train/index.ts";
-import { families, fileArrays, loadWeights, nextTokenLoss, type CausalLM } from "../../src/models/index.ts";
+import { families, fileArrays, loadWeights, type CausalLM } from "../../src/models/index.ts";
+import { nextTokenLoss } from "../../src/learn/nn/index.ts";
 import { readFixture, withoutDropout, type Fixture } from "./hf/fixture.ts";
 
 const STEPS = 10;

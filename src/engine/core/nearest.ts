@@ -7,7 +7,9 @@
  * nearestName("bacth", ["batch", "steps"]); // "batch"
  */
 export function nearestName(name: string, names: readonly string[]): string | undefined {
-  const [best] = names.map((one) => [distance(one.toLowerCase(), name.toLowerCase()), one] as const).sort((a, b) => a[0] - b[0]);
+  const [best] = names
+    .map((one) => [distance(one.toLowerCase(), name.toLowerCase()), one] as const)
+    .sort((a, b) => a[0] - b[0]);
   return best !== undefined && best[0] <= Math.max(1, Math.min(3, Math.floor(name.length / 2))) ? best[1] : undefined;
 }
 

@@ -1,7 +1,7 @@
 // CausalLM: what every language model of this room takes and gives, with and without a cache of keys and values.
-import { ArgumentError, DtypeError, formatType, ShapeError } from "../../engine/core/index.ts";
+import { ArgumentError, formatType, ShapeError } from "../../engine/core/index.ts";
 import { arange, zeros, type Tensor } from "../../engine/tensor/index.ts";
-import { inference, Module, type Context } from "../../learn/nn/index.ts";
+import { checkIds, inference, Module, type Context } from "../../learn/nn/index.ts";
 import type { ConfigJson } from "./config.ts";
 
 // Shapes: B batch, T time, C width of the model, H query heads, G groups of keys, D depth of a head, V vocabulary,
@@ -181,12 +181,6 @@ function restarted(mask: Tensor): Tensor {
   const [batch, , time] = mask.shape as [number, number, number];
   const earlier = arange(time).expandDims(1).greater(arange(time));
   return mask.reshape([batch, time, time]).cast("int32").mul(earlier.cast("int32")).sum({ axis: -1 });
-}
-
-/** Refuses what are no ids int32 [B, T]. */
-export function checkIds(ids: Tensor): void {
-  if (ids.dtype !== "int32") throw new DtypeError("ids", `expected int32[batch,time]: received ${formatType(ids)}`);
-  if (ids.rank !== 2) throw new ShapeError("ids", `expected int32[batch,time]: received ${formatType(ids)}`);
 }
 
 function expectInts(name: string, x: Tensor, shape: readonly number[]): void {

@@ -1,6 +1,6 @@
 // Reads a Hugging Face config.json field by field: a value of the wrong kind, one that asks for another model, or a field
 // nobody knows is refused by its name.
-import { FormatError } from "../../engine/core/index.ts";
+import { FormatError, nearestName } from "../../engine/core/index.ts";
 import type { JsonValue } from "../../data/formats/index.ts";
 
 /** A config.json. */
@@ -111,8 +111,8 @@ export class ConfigReader {
     const unknown = Object.keys(this.#fields).filter((name) => !this.#known.has(name));
     if (unknown.length === 0) return;
     const near = unknown.map((name) => {
-      const best = [...this.#known].sort((a, b) => distance(a, name) - distance(b, name))[0]!;
-      return distance(best, name) <= 3 ? `${name} (${best}?)` : name;
+      const best = nearestName(name, [...this.#known]);
+      return best === undefined ? name : `${name} (${best}?)`;
     });
     throw new FormatError(this.#where, "unknown-config", `config.json has fields nobody knows: ${near.join(", ")}`, {
       hint: "correct the name, or take the field out if it changes nothing",
@@ -129,16 +129,4 @@ export class ConfigReader {
   #bad(name: string, rule: string, value: JsonValue): FormatError {
     return new FormatError(this.#where, "bad-config", `\`${name}\` ${rule}: received ${JSON.stringify(value)}`);
   }
-}
-
-// Levenshtein's distance: letters to insert, delete or exchange.
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + Number(a[i - 1] !== b[j - 1])));
-    row = next;
-  }
-  return row[b.length]!;
 }

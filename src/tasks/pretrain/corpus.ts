@@ -1,14 +1,14 @@
 // The tokens of a run: from a prepared folder, from files that are prepared first, or from the text that ships with the package.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { MANIFEST, openTokenShards, shakespeare, tokenStore, type TokenStore } from "../../data/datasets/index.ts";
 import {
-  MANIFEST,
-  openTokenShards,
-  shakespeare,
-  tokenStore,
-  type TokenStore,
-} from "../../data/datasets/index.ts";
-import { loadTokenizer, prepareCorpus, trainChar, type PrepareProgress, type Tokenizer } from "../../data/text/index.ts";
+  loadTokenizer,
+  prepareCorpus,
+  trainChar,
+  type PrepareProgress,
+  type Tokenizer,
+} from "../../data/text/index.ts";
 import type { DataRecipe, Recipe } from "./recipe-types.ts";
 
 /** Tokens to train on and held-out ones. */

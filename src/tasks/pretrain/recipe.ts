@@ -127,7 +127,7 @@ export function checkRecipe(input: RecipeInput): Recipe {
 /** A recipe from YAML. Errors: FormatError `file:line: field: what is wrong`, all problems at once. */
 export function parseRecipe(source: string, file: string = "recipe.yaml"): Recipe {
   const lines = new LineCounter();
-  const document = parseDocument(source, { lineCounter: lines, uniqueKeys: true, strict: true, maxAliasCount: 0 });
+  const document = parseDocument(source, { lineCounter: lines, uniqueKeys: true, strict: true });
   for (const { message, pos } of document.errors) {
     const { line } = lines.linePos(pos[0]);
     throw new FormatError(`${file}:${line}`, "yaml", message.split("\n")[0]!);
@@ -197,8 +197,9 @@ function keysAt(path: readonly PropertyKey[]): string[] {
 function lineOf(document: Document, path: readonly PropertyKey[], lines: LineCounter): number {
   for (let length = path.length; length > 0; length--) {
     const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true);
-    const items = (parent as { items?: readonly { key?: { value?: unknown; range?: readonly number[] } }[] } | undefined)
-      ?.items;
+    const items = (
+      parent as { items?: readonly { key?: { value?: unknown; range?: readonly number[] } }[] } | undefined
+    )?.items;
     const range = items?.find(({ key }) => key?.value === path[length - 1])?.key?.range;
     if (range !== undefined) return lines.linePos(range[0]!).line;
   }

@@ -67,7 +67,9 @@ export function settingsOf(recipe: Recipe, vocabSize: number): Settings {
 }
 
 function missing(field: string, what: string): ArgumentError {
-  return new ArgumentError("recipe", `\`${field}\` is missing: ${what}`, { hint: "or give model.depth, which says it" });
+  return new ArgumentError("recipe", `\`${field}\` is missing: ${what}`, {
+    hint: "or give model.depth, which says it",
+  });
 }
 
 function configOf(

@@ -6,10 +6,10 @@ import {
   families as known,
   fileArrays,
   loadWeights,
-  nextTokenLoss,
   type CausalLM,
   type FileArrays,
 } from "../../../src/models/index.ts";
+import { nextTokenLoss } from "../../../src/learn/nn/index.ts";
 import { readFixture, type Fixture } from "./fixture.ts";
 
 const families = { gpt2: known["gpt2"]!, llama: known["llama"]! };

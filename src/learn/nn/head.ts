@@ -20,7 +20,7 @@ export function headLogits(tag: HeadTag): Tensor {
   return logits;
 }
 
-/** What made these logits, if they come straight from a model of this room. */
+/** What made these logits, if they come straight from a model. */
 export function headOf(logits: Tensor): HeadTag | undefined {
   return known.get(logits);
 }

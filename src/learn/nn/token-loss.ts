@@ -1,5 +1,5 @@
 // The loss of the next token: one number a token, or the mean; over a large vocabulary by chunks of tokens.
-import { ArgumentError, formatType, sameShape, ShapeError } from "../engine/core/index.ts";
+import { ArgumentError, DtypeError, formatType, sameShape, ShapeError } from "../../engine/core/index.ts";
 import {
   checkpoint,
   concat,
@@ -9,9 +9,8 @@ import {
   where,
   zeros,
   type Tensor,
-} from "../engine/tensor/index.ts";
-import { checkIds } from "./parts/causal-lm.ts";
-import { headOf } from "./parts/head.ts";
+} from "../../engine/tensor/index.ts";
+import { headOf } from "./head.ts";
 
 export interface TokenLossOptions {
   /**
@@ -26,19 +25,19 @@ export interface TokenLossOptions {
 }
 
 /**
- * Losses of tokens in nats: `ln Σ eˣ − x[label]`, 0 where the label is −1.
- * logits: [B, T, V], as a model of this room gave them where `chunk` is used; labels: int32 [B, T]; result: [B, T].
+ * Losses of tokens in nats: `(1 − ε)(Z − x[label]) + ε (Z − mean x) + ζ Z²` with `Z = ln Σ eˣ`, ε the label smoothing, ζ the
+ * factor of the z-loss; 0 where the label is negative.
+ * logits: [B, T, V], as a model gave them where `chunk` is used; labels: int32 [B, T]; result: [B, T].
  *
  * @example
  * const logits = zeros([1, 2, 4]);
  * tokenLosses(logits, tensor([[3, -1]], { dtype: "int32" })).sum().item(); // 1.3862943611198906
  */
 export function tokenLosses(logits: Tensor, labels: Tensor, options: TokenLossOptions = {}): Tensor {
-  checkIds(labels);
-  if (logits.rank !== 3 || !sameShape(logits.shape.slice(0, 2), labels.shape)) {
+  if (labels.dtype !== "int32" || logits.rank < 2 || !sameShape(logits.shape.slice(0, -1), labels.shape)) {
     throw new ShapeError(
       "tokenLosses",
-      `needs logits [B,T,V] and labels [B,T]: received ${formatType(logits)} and ${formatType(labels)}`,
+      `labels are int32, one for each row of logits [B,T,V]: received ${formatType(labels)} and ${formatType(logits)}`,
     );
   }
   const counted = labels.greaterEqual(0);
@@ -74,6 +73,12 @@ export function nextTokenLoss(logits: Tensor, ids: Tensor): Tensor {
   checkIds(ids);
   if (ids.shape[1]! < 2) throw new ShapeError("nextTokenLoss", `needs two tokens a row: received ${formatType(ids)}`);
   return crossEntropy(logits.slice(0, -1, { axis: 1 }), ids.slice(1, undefined, { axis: 1 })).mean();
+}
+
+/** Refuses what are no ids int32 [B, T]. */
+export function checkIds(ids: Tensor): void {
+  if (ids.dtype !== "int32") throw new DtypeError("ids", `expected int32[batch,time]: received ${formatType(ids)}`);
+  if (ids.rank !== 2) throw new ShapeError("ids", `expected int32[batch,time]: received ${formatType(ids)}`);
 }
 
 function everyLoss(logits: Tensor, labels: Tensor, options: TokenLossOptions): Tensor {

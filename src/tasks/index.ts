@@ -1,0 +1,2 @@
+// tasks: recipes that join the rooms: what to load, which model, which loss, which metrics.
+export * from "./pretrain/index.ts";
