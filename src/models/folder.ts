@@ -43,7 +43,7 @@ export async function loadModelFolder(folder: string): Promise<LoadedModel> {
   const config = parseJson(await readFile(path, "utf8"), { where: path });
   if (!isPlainObject(config)) throw new FormatError(path, "config", "is not an object");
   const { tensors } = await readSafetensors(join(folder, MODEL_FILES.weights));
-  const model = loadWeights(createModel(config as ConfigJson), tensors, familyOf(config as ConfigJson).names);
+  const model = loadWeights(createModel(config), tensors, familyOf(config).names);
   const text = join(folder, MODEL_FILES.tokenizer);
   return { model, tokenizer: existsSync(text) ? await loadTokenizer(text) : undefined };
 }

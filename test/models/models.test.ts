@@ -11,7 +11,13 @@ import {
   withDevice,
   type Tensor,
 } from "../../src/engine/tensor/index.ts";
-import { Context, type NamedTensors } from "../../src/learn/nn/index.ts";
+import {
+  Context,
+  type NamedTensors,
+  causalLoss,
+  tokenLosses,
+  type TokenLossOptions,
+} from "../../src/learn/nn/index.ts";
 import {
   createModel,
   depthDial,
@@ -24,7 +30,6 @@ import {
   type ModelOptions,
   type RowsInput,
 } from "../../src/models/index.ts";
-import { causalLoss, tokenLosses, type TokenLossOptions } from "../../src/learn/nn/index.ts";
 import { tinyConfigs } from "./tiny.ts";
 
 beforeAll(() => setDefaultDevice(device("reference")));

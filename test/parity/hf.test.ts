@@ -3,12 +3,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { BackendError, HostArray } from "../../src/engine/core/index.ts";
 import { device, type DeviceName } from "../../src/engine/runtime/index.ts";
 import { jit, tensor, valueAndGrad, withDevice, type Tensor } from "../../src/engine/tensor/index.ts";
-import { Context, inference } from "../../src/learn/nn/index.ts";
+import { Context, inference, nextTokenLoss } from "../../src/learn/nn/index.ts";
 import { adamw, applyUpdates, type TensorMap } from "../../src/learn/optim/index.ts";
 import { assertClose } from "../../src/testing/index.ts";
 import { createState, makeStep, type Objective } from "../../src/learn/train/index.ts";
 import { families, fileArrays, loadWeights, type CausalLM } from "../../src/models/index.ts";
-import { nextTokenLoss } from "../../src/learn/nn/index.ts";
 import { readFixture, withoutDropout, type Fixture } from "./hf/fixture.ts";
 
 const STEPS = 10;

@@ -119,7 +119,7 @@ const recipe = z.strictObject({
  */
 export function checkRecipe(input: RecipeInput): Recipe {
   const result = recipe.safeParse(input);
-  if (result.success) return result.data as Recipe;
+  if (result.success) return result.data;
   const [problem] = problemsOf(result.error);
   throw new ArgumentError("recipe", problem!.text, problem!.hint === undefined ? {} : { hint: problem!.hint });
 }
@@ -136,7 +136,7 @@ export function parseRecipe(source: string, file: string = "recipe.yaml"): Recip
     if (isAlias(node)) throw new FormatError(file, "yaml", "aliases are not read in recipes");
   });
   const result = recipe.safeParse(document.toJS());
-  if (result.success) return result.data as Recipe;
+  if (result.success) return result.data;
   const problems = problemsOf(result.error).map((one) => ({ ...one, line: lineOf(document, one.path, lines) }));
   const [first, ...rest] = problems.sort((a, b) => a.line - b.line);
   const others = rest.map(({ line, text: what }) => `\n${file}:${line}: ${what}`).join("");

@@ -5,13 +5,14 @@ import { join } from "node:path";
 import { ArgumentError, type HostArray } from "../../engine/core/index.ts";
 import { tensor } from "../../engine/tensor/index.ts";
 import { parseJson, tokenWindows, writeFileAtomic, type JsonValue, type TokenStore } from "../../data/index.ts";
-import { Measures } from "../../learn/train/index.ts";
 import {
+  Measures,
   CheckpointStore,
   createState,
   lossGuard,
   makeStep,
   measurePeak,
+  Measures,
   modelCheckpoint,
   runLog,
   samples,
@@ -106,7 +107,7 @@ export async function pretrain(recipe: Recipe, options: PretrainOptions = {}): P
     for (const line of found?.skipped ?? []) say(`a checkpoint is damaged and was passed over: ${line}`);
     const cost = costOf(model);
     const flops = stepFlops(cost, settings);
-    say(`${corpus.source}`);
+    say(corpus.source);
     say(
       `${cost.parameters.toLocaleString("en")} parameters, vocabulary ${model.vocabSize}, windows of ${settings.time}`,
     );
