@@ -8,7 +8,6 @@ import { loadTokenizer, saveTokenizer, type Tokenizer } from "../data/text/index
 import type { NamedTensors } from "../learn/nn/index.ts";
 import { createModel, familyOf } from "./families.ts";
 import type { CausalLM } from "./parts/causal-lm.ts";
-import type { ConfigJson } from "./parts/config.ts";
 import { fileArrays, loadWeights } from "./parts/weights.ts";
 
 /** Names of the files of a model folder. */

@@ -6,7 +6,6 @@ import { ArgumentError, type HostArray } from "../../engine/core/index.ts";
 import { tensor } from "../../engine/tensor/index.ts";
 import { parseJson, tokenWindows, writeFileAtomic, type JsonValue, type TokenStore } from "../../data/index.ts";
 import {
-  Measures,
   CheckpointStore,
   createState,
   lossGuard,
