@@ -1,4 +1,4 @@
-// `npm start` on a fresh clone: installs what is missing, builds, and runs the quickstart.
+// `npm start` on a fresh clone: installs what is missing, builds, runs the quickstart, and trains a language model for a minute.
 // Plain Node and no dependency: nothing is installed when it begins.
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -31,6 +31,14 @@ if (major < 20) {
 
 if (!installed()) await step("npm ci", () => runNpm(["ci", "--no-audit", "--no-fund"]));
 await step("build", () => runNode(["scripts/build.mjs"]));
-const code = await runNode(["dist/cli/main.js", "quickstart", ...process.argv.slice(2)]);
+const chainrule = (...args) => runNode(["dist/cli/main.js", ...args]);
+await step("quickstart", () => chainrule("quickstart", ...process.argv.slice(2)));
+
+// A second time it goes on where the first one stood, or shows what that came to.
+const run = join(root, "runs/shakespeare-cpu");
+const begun = existsSync(join(run, "recipe.json"));
+await step("a language model on Shakespeare's plays", () =>
+  chainrule("pretrain", ...(begun ? ["--resume", run] : ["--preset", "shakespeare-cpu", "--out", run])),
+);
+await step("what it writes", () => chainrule("generate", run, "--prompt", "ROMEO:", "--max-tokens", "300"));
 console.error(`> all: ${seconds(began)}`);
-process.exit(code);

@@ -28,7 +28,7 @@ export interface LoadedModel {
  * Reads a model folder. Weights must be exactly those of the config: what is missing or unexpected is a FormatError with
  * the list.
  *
- * @example
+ * @example no-run
  * const { model, tokenizer } = await loadModelFolder("runs/shakespeare/model");
  */
 export async function loadModelFolder(folder: string): Promise<LoadedModel> {
@@ -51,7 +51,7 @@ export async function loadModelFolder(folder: string): Promise<LoadedModel> {
  * Writes a model folder, each file atomically, the config last: a folder with a config is whole. `values` are the model's
  * own unless given. Other tools that read Hugging Face's layout load it.
  *
- * @example
+ * @example no-run
  * await saveModelFolder("out", model, { tokenizer });
  */
 export async function saveModelFolder(

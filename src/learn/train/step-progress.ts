@@ -29,7 +29,8 @@ const KEPT = 0.95;
  * their own. On stderr.
  *
  * @example
- * stepProgress({ tokensPerStep: 64 * 256, flopsPerStep, peak: await measurePeak() });
+ * const [tokensPerStep, flopsPerStep] = [64 * 256, 1.06e12];
+ * stepProgress({ tokensPerStep, flopsPerStep, peak: await measurePeak() });
  * // step 1200/5000 ━━━━━━━━━━━━━━━━━━━━ 41:07 - loss: 1.5312 - lr: 9.1e-4 - 4.1k tokens/s - 61% of peak
  */
 export function stepProgress(options: StepProgressOptions = {}): Callback {

@@ -26,9 +26,9 @@ export interface TokenEvaluationOptions {
  * A function for the loop's `evaluation`: `val_loss = Σ ℓ / tokens` (natural logarithm), `val_perplexity = e^loss`,
  * `val_bits_per_byte = loss / (ln 2 · bytesPerToken)`. Always the same windows; only one batch of logits at a time.
  *
- * @example
+ * @example no-run
  * const evaluate = tokenEvaluation(model, { dataset: held, upload, batchSize: 8 });
- * await train({ …, evaluation: { everySteps: 250, evaluate } });
+ * await train({ ...options, evaluation: { everySteps: 250, evaluate } });
  */
 export function tokenEvaluation(
   module: Module<never, unknown>,
