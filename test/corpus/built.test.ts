@@ -1,31 +1,18 @@
 // The built package: the same bytes with any number of threads, kill -9 at any moment, and the commands.
 import { execFile, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decodeShardHeader, openTokenShards } from "../../src/data/datasets/index.ts";
 import { sha256 } from "../../src/data/formats/index.ts";
 import { saveTokenizer, trainBpe, trainChar } from "../../src/data/text/index.ts";
-import { filesOf, root } from "../architecture/imports.ts";
+import { root } from "../architecture/imports.ts";
+import { buildPackage, main } from "../built-package.ts";
 import { byteTokenizer, contentOf, inFolder, textsOf } from "./corpora.ts";
 
 const run = promisify(execFile);
 const script = join(root, "test/corpus/prepare.mjs");
-const main = join(root, "dist/cli/main.js");
-
-/** Builds dist/ where it is older than the sources. */
-async function build(): Promise<void> {
-  const sources = filesOf("src").filter((path) => path.endsWith(".ts") && !/\.(test|test-d)\.ts$/.test(path));
-  const newer = sources.some((path) => {
-    const made = join(root, "dist", path.replace(/\.ts$/, ".js"));
-    return !existsSync(made) || statSync(made).mtimeMs < statSync(join(root, "src", path)).mtimeMs;
-  });
-  if (newer)
-    await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.build.json"], {
-      cwd: root,
-    });
-}
 
 /** Many documents of many sizes, some of them twice or nearly so. */
 function corpus(documents: number): string {
@@ -47,7 +34,7 @@ const task = (out: string, options: object, tokenizer = "bpe"): string =>
   JSON.stringify({ paths, tokenizer: join(folder, tokenizer), options: { out, shardTokens: 100_000, ...options } });
 
 beforeAll(async () => {
-  await build();
+  await buildPackage();
   rmSync(folder, { recursive: true, force: true });
   for (const name of ["bpe", "char"]) mkdirSync(join(folder, name), { recursive: true });
   const text = corpus(2000);

@@ -6,17 +6,17 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readMetrics } from "../../src/learn/train/index.ts";
-import { temporaryFolder } from "../training/built.ts";
+import { buildPackage, main, temporaryFolder } from "../built-package.ts";
 
 const KILLS = Number(process.env["CHAINRULE_KILLS"] ?? 50);
 /** Runs under way at the same time, each in a folder of its own. */
 const CHAINS = 2;
 const STEPS = 120;
 
-const cli = join(import.meta.dirname, "../../dist/cli/main.js");
 let root = "";
 let expected = "";
 beforeAll(async () => {
+  await buildPackage();
   root = temporaryFolder();
   const { code, errors } = await life(begin("whole"), undefined);
   expect(code, errors).toBe(0);
@@ -47,7 +47,7 @@ function life(
   killAfter: number | undefined,
 ): Promise<{ code: number | null; errors: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [cli, ...args, "--no-progress"], { stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(process.execPath, [main, ...args, "--no-progress"], { stdio: ["ignore", "ignore", "pipe"] });
     let errors = "";
     child.stderr.on("data", (data: Buffer) => {
       errors += data.toString();

@@ -1,10 +1,9 @@
-// The built package for the suites of this folder: made again where a source is newer, with the helpers of cases.mjs.
+// The helpers of cases.mjs for the suites of this folder, on the built package.
 import { execFile } from "node:child_process";
-import { existsSync, mkdtempSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { filesOf, root } from "../architecture/imports.ts";
+import { root } from "../architecture/imports.ts";
+import { buildPackage } from "../built-package.ts";
 import type { CheckpointStore, History, Sequential } from "../../src/learn/train/index.ts";
 
 const run = promisify(execFile);
@@ -35,15 +34,7 @@ export interface Cases {
 
 /** Builds dist/ where it is older than the sources, and loads the helpers. */
 export async function loadCases(): Promise<Cases> {
-  const sources = filesOf("src").filter((path) => path.endsWith(".ts") && !/\.(test|test-d)\.ts$/.test(path));
-  const newer = sources.some((path) => {
-    const made = join(root, "dist", path.replace(/\.ts$/, ".js"));
-    return !existsSync(made) || statSync(made).mtimeMs < statSync(join(root, "src", path)).mtimeMs;
-  });
-  if (newer)
-    await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.build.json"], {
-      cwd: root,
-    });
+  await buildPackage();
   return (await import(new URL("./cases.mjs", import.meta.url).href)) as Cases;
 }
 
@@ -57,9 +48,4 @@ export async function child<T>(task: object, env: NodeJS.ProcessEnv = {}): Promi
     env: { ...process.env, ...env },
   });
   return JSON.parse(stdout.trimEnd().split("\n").at(-1)!) as T;
-}
-
-/** A new folder that the caller removes. */
-export function temporaryFolder(): string {
-  return mkdtempSync(join(tmpdir(), "chainrule-training-"));
 }

@@ -4,7 +4,8 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readMetrics } from "../../src/learn/train/index.ts";
-import { loadCases, script, temporaryFolder, type Cases, type KillLine } from "./built.ts";
+import { temporaryFolder } from "../built-package.ts";
+import { loadCases, script, type Cases, type KillLine } from "./built.ts";
 
 const KILLS = 100;
 /** Runs under way at the same time, each in a folder of its own. */

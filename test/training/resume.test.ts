@@ -2,7 +2,8 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { child, loadCases, temporaryFolder, type CaseResult, type Cases } from "./built.ts";
+import { temporaryFolder } from "../built-package.ts";
+import { child, loadCases, type CaseResult, type Cases } from "./built.ts";
 
 let cases: Cases;
 let folder = "";

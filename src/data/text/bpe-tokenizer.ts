@@ -1,12 +1,11 @@
 // BpeTokenizer: byte-level byte pair encoding (GPT-2, GPT-4, Llama 3, Qwen2). Any text is encoded, and comes back.
 import { ArgumentError, FormatError } from "../../engine/core/index.ts";
-import type { JsonNode, JsonValue } from "../formats/index.ts";
-import { AddedTokens, type AddedToken } from "./added-tokens.ts";
-import { decodeIds, streamDecoder, type TokenSource } from "./decoder.ts";
-import { toPlain } from "./json-text.ts";
+import type { JsonNode } from "../formats/index.ts";
+import type { AddedToken } from "./added-tokens.ts";
+import { ListedTokenizer } from "./listed-tokenizer.ts";
 import { MergeTable } from "./merge-table.ts";
 import { patterns, type Pattern, type PatternName } from "./pretokenize.ts";
-import type { DecodeOptions, EncodeOptions, Encoding, StreamDecoder, Tokenizer } from "./tokenizer.ts";
+import type { EncodeOptions, Encoding } from "./tokenizer.ts";
 import { bpeNode } from "./tokenizer-node.ts";
 import { Units } from "./utf16.ts";
 import { Vocabulary, type TokenList } from "./vocabulary.ts";
@@ -52,38 +51,23 @@ const KEEP = 2 ** 22;
  * const ids = tokenizer.encode("lower");
  * tokenizer.decode(ids); // "lower"
  */
-export class BpeTokenizer implements Tokenizer {
-  readonly vocabSize: number;
-  readonly specialTokens: ReadonlyMap<string, number>;
+export class BpeTokenizer extends ListedTokenizer {
   readonly model: BpeModel;
-  readonly #vocabulary: Vocabulary;
-  readonly #added: AddedTokens;
   readonly #pattern: Pattern;
   readonly #words: WordEncoder;
   readonly #units = new Units();
-  readonly #source: TokenSource;
   #out = new IdList();
 
   constructor(model: BpeModel) {
     const { where = "BpeTokenizer", addedTokens = [] } = model;
+    super(model.tokens, { addedTokens, where });
     this.model = model;
-    this.#added = new AddedTokens(addedTokens);
-    this.specialTokens = this.#added.special;
-    const tokens = [...model.tokens];
-    for (const { id, content } of addedTokens) tokens[id] = new TextEncoder().encode(content);
-    for (let id = 0; id < tokens.length; id++) tokens[id] ??= undefined; // no holes: forEach would skip them
-    this.#vocabulary = new Vocabulary(tokens, new Set(this.#added.byId.keys()), where);
-    this.vocabSize = this.#vocabulary.size;
     this.#pattern = patterns[model.pattern];
     this.#words = new WordEncoder({
-      merges: mergeTable(model, this.#vocabulary, where),
-      byteIds: byteIds(this.#vocabulary, where),
-      whole: model.wholeWords === true ? (bytes, n) => this.#vocabulary.find(bytes, n) : undefined,
+      merges: mergeTable(model, this.vocabulary, where),
+      byteIds: byteIds(this.vocabulary, where),
+      whole: model.wholeWords === true ? (bytes, n) => this.vocabulary.find(bytes, n) : undefined,
     });
-    this.#source = {
-      bytes: (id) => this.#vocabulary.bytes(id, "decode"),
-      isSpecial: (id) => this.#added.byId.get(id)?.special === true,
-    };
   }
 
   encode(text: string, options: EncodeOptions = {}): Uint32Array {
@@ -91,17 +75,13 @@ export class BpeTokenizer implements Tokenizer {
     const { normalizer, around } = this.model;
     const whole = normalizer === undefined ? text : text.normalize(normalizer);
     if (options.addSpecialTokens === true) for (const id of around?.before ?? []) out.push(id);
-    for (const { start, end, token } of this.#added.split(whole, options, "encode")) {
+    for (const { start, end, token } of this.added.split(whole, options, "encode")) {
       if (token !== undefined) out.push(token.id);
       else this.#words.encode(...this.#load(whole, start, end), this.#pattern.scan, out);
     }
     if (options.addSpecialTokens === true) for (const id of around?.after ?? []) out.push(id);
     this.#units.trim(KEEP);
     return out.take();
-  }
-
-  encodeBatch(texts: readonly string[], options: EncodeOptions = {}): Uint32Array[] {
-    return texts.map((text) => this.encode(text, options));
   }
 
   /**
@@ -127,7 +107,7 @@ export class BpeTokenizer implements Tokenizer {
       end.push(to);
     };
     if (options.addSpecialTokens === true) for (const id of around?.before ?? []) single(id, 0, 0);
-    for (const stretch of this.#added.split(text, options, "encodeWithOffsets")) {
+    for (const stretch of this.added.split(text, options, "encodeWithOffsets")) {
       if (stretch.token !== undefined) {
         single(stretch.token.id, stretch.start, stretch.end);
         continue;
@@ -153,27 +133,6 @@ export class BpeTokenizer implements Tokenizer {
     return { ids: out.take(), start: start.take(), end: end.take() };
   }
 
-  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    return decodeIds(this.#source, ids, options);
-  }
-
-  tokenBytes(id: number): Uint8Array {
-    return this.#vocabulary.bytes(id, "tokenBytes").slice();
-  }
-
-  tokenId(token: string): number | undefined {
-    return this.#added.find(token)?.id ?? this.#vocabulary.find(new TextEncoder().encode(token));
-  }
-
-  streamDecoder(options: DecodeOptions = {}): StreamDecoder {
-    return streamDecoder(this.#source, options);
-  }
-
-  toJSON(): { [key: string]: JsonValue } {
-    return toPlain(this.toNode()) as { [key: string]: JsonValue };
-  }
-
-  /** The content of `tokenizer.json` as Maps, which keep the order of ids. */
   toNode(): Map<string, JsonNode> {
     return bpeNode(this.model);
   }
@@ -203,7 +162,7 @@ export class BpeTokenizer implements Tokenizer {
     let used = 0; // bytes of the character at `at` that earlier tokens have taken
     for (let i = first; i < out.length; i++) {
       const start = at;
-      let left = used + this.#vocabulary.length(out.ids[i]!);
+      let left = used + this.vocabulary.length(out.ids[i]!);
       let [bytes, width] = sizes(units, at, to);
       while (left >= bytes) {
         left -= bytes;

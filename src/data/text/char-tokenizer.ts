@@ -1,13 +1,11 @@
 // CharTokenizer: each character is a token, in the order of their code points, as in nanoGPT.
 import { ArgumentError, DataError } from "../../engine/core/index.ts";
-import type { JsonNode, JsonValue } from "../formats/index.ts";
-import { AddedTokens, type AddedToken } from "./added-tokens.ts";
-import { decodeIds, streamDecoder, type TokenSource } from "./decoder.ts";
-import { toPlain } from "./json-text.ts";
+import type { JsonNode } from "../formats/index.ts";
+import type { AddedToken } from "./added-tokens.ts";
+import { ListedTokenizer } from "./listed-tokenizer.ts";
 import { pieces, type TextSource } from "./text-source.ts";
-import type { DecodeOptions, EncodeOptions, Encoding, StreamDecoder, Tokenizer } from "./tokenizer.ts";
+import type { EncodeOptions, Encoding } from "./tokenizer.ts";
 import { charNode } from "./tokenizer-node.ts";
-import { Vocabulary } from "./vocabulary.ts";
 import { IdList } from "./word-encoder.ts";
 
 /** What a character tokenizer is made of. */
@@ -65,58 +63,41 @@ export async function trainChar(source: TextSource, options: TrainCharOptions = 
  * const tokenizer = new CharTokenizer({ characters: ["a", "b"] });
  * tokenizer.decode([1, 0]); // "ba"
  */
-export class CharTokenizer implements Tokenizer {
-  readonly vocabSize: number;
-  readonly specialTokens: ReadonlyMap<string, number>;
+export class CharTokenizer extends ListedTokenizer {
   readonly model: CharModel;
-  readonly #added: AddedTokens;
-  readonly #vocabulary: Vocabulary;
   readonly #ids = new Map<number, number>();
   readonly #unk: number | undefined;
-  readonly #source: TokenSource;
 
   constructor(model: CharModel) {
     const { characters, addedTokens = [], unkToken } = model;
     const where = "CharTokenizer";
+    for (const { id } of addedTokens)
+      if (id < characters.length) throw new ArgumentError(where, `two tokens have the id ${id}`);
+    super(
+      characters.map((character) => new TextEncoder().encode(character)),
+      { addedTokens, where },
+    );
     this.model = model;
-    this.#added = new AddedTokens(addedTokens);
-    this.specialTokens = this.#added.special;
     characters.forEach((character, id) => {
       const point = character.codePointAt(0);
       if (point === undefined || String.fromCodePoint(point) !== character || point !== scalar(point))
         throw new ArgumentError(where, `${JSON.stringify(character)} (id ${id}) is not one character`);
       this.#ids.set(point, id);
     });
-    const tokens: (Uint8Array | undefined)[] = characters.map((character) => new TextEncoder().encode(character));
-    for (const { id, content } of addedTokens) {
-      if (tokens[id] !== undefined) throw new ArgumentError(where, `two tokens have the id ${id}`);
-      while (tokens.length < id) tokens.push(undefined);
-      tokens[id] = new TextEncoder().encode(content);
-    }
-    this.#unk = unkToken === undefined ? undefined : this.#added.find(unkToken)?.id;
+    this.#unk = unkToken === undefined ? undefined : this.added.find(unkToken)?.id;
     if (unkToken !== undefined && this.#unk === undefined)
       throw new ArgumentError(where, `unkToken ${JSON.stringify(unkToken)} is none of the added tokens`);
-    this.#vocabulary = new Vocabulary(tokens, new Set(this.#added.byId.keys()), where);
-    this.vocabSize = tokens.length;
-    this.#source = {
-      bytes: (id) => this.#vocabulary.bytes(id, "decode"),
-      isSpecial: (id) => this.#added.byId.get(id)?.special === true,
-    };
   }
 
   encode(text: string, options: EncodeOptions = {}): Uint32Array {
     return this.encodeWithOffsets(text, options).ids;
   }
 
-  encodeBatch(texts: readonly string[], options: EncodeOptions = {}): Uint32Array[] {
-    return texts.map((text) => this.encode(text, options));
-  }
-
   encodeWithOffsets(text: string, options: EncodeOptions = {}): Encoding {
     const lists = [new IdList(), new IdList(), new IdList()] as const;
     const [ids, starts, ends] = lists;
     for (const list of lists) list.reserve(text.length);
-    for (const { start, end, token } of this.#added.split(text, options, "encode")) {
+    for (const { start, end, token } of this.added.split(text, options, "encode")) {
       if (token !== undefined) {
         ids.push(token.id);
         starts.push(start);
@@ -135,27 +116,6 @@ export class CharTokenizer implements Tokenizer {
     return { ids: ids.take(), start: starts.take(), end: ends.take() };
   }
 
-  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    return decodeIds(this.#source, ids, options);
-  }
-
-  tokenBytes(id: number): Uint8Array {
-    return this.#vocabulary.bytes(id, "tokenBytes").slice();
-  }
-
-  tokenId(token: string): number | undefined {
-    return this.#added.find(token)?.id ?? this.#vocabulary.find(new TextEncoder().encode(token));
-  }
-
-  streamDecoder(options: DecodeOptions = {}): StreamDecoder {
-    return streamDecoder(this.#source, options);
-  }
-
-  toJSON(): { [key: string]: JsonValue } {
-    return toPlain(this.toNode()) as { [key: string]: JsonValue };
-  }
-
-  /** The content of `tokenizer.json` as Maps, which keep the order of ids. */
   toNode(): Map<string, JsonNode> {
     return charNode(this.model);
   }
