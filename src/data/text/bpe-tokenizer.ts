@@ -8,7 +8,7 @@ import { patterns, type Pattern, type PatternName } from "./pretokenize.ts";
 import type { EncodeOptions, Encoding } from "./tokenizer.ts";
 import { bpeNode } from "./tokenizer-node.ts";
 import { Units } from "./utf16.ts";
-import { Vocabulary, type TokenList } from "./vocabulary.ts";
+import type { TokenList, Vocabulary } from "./vocabulary.ts";
 import { IdList, WordEncoder } from "./word-encoder.ts";
 
 /** What a byte-level BPE tokenizer is made of. */
