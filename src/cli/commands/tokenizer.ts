@@ -12,8 +12,9 @@ export function tokenizer(): Command {
   const command = new Command("tokenizer").description("train a tokenizer; encode, decode and look at tokens");
   command
     .command("train")
-    .description("train a tokenizer on text files; they may be larger than memory")
-    .argument("<files...>", "text files in UTF-8")
+    .description("train a tokenizer on texts; they may be larger than memory")
+    .argument("<files...>", "files, folders or patterns: text, JSON Lines, Parquet, also packed (.gz)")
+    .option("--field <name>", "field or column of the text in JSON Lines and Parquet", "text")
     .requiredOption("--out <folder>", "where to write tokenizer.json")
     .addOption(
       new Option("--kind <kind>", "byte-level BPE, or single characters").choices(["bpe", "char"]).default("bpe"),
@@ -52,6 +53,7 @@ export function tokenizer(): Command {
 interface TrainOptions {
   readonly out: string;
   readonly kind: "bpe" | "char";
+  readonly field: string;
   readonly vocabSize?: number;
   readonly pattern: PatternName;
   readonly special: string[];
@@ -81,36 +83,36 @@ async function train(files: string[], options: TrainOptions, command: Command): 
 }
 
 async function trainMerges(files: string[], options: TrainOptions, output: Output): Promise<BpeTokenizer> {
-  const { trainBpe } = await import("../../data/text/index.ts");
-  const { vocabSize, pattern, special, minFrequency, unk } = options;
+  const { textsOf, trainBpe } = await import("../../data/text/index.ts");
+  const { field, vocabSize, pattern, special, minFrequency, unk } = options;
   if (vocabSize === undefined) throw new ArgumentError("tokenizer train", "--vocab-size is needed for --kind bpe");
   if (unk !== undefined)
     throw new ArgumentError("tokenizer train", "--unk is for --kind char: bytes are never unknown");
   const line = progressLine(output);
-  return trainBpe(
-    { files },
-    {
-      vocabSize,
-      pattern,
-      minFrequency,
-      specialTokens: special,
-      onProgress: ({ stage, done, of }) =>
-        stage === "count"
-          ? line(stage, `counting words: ${(done / 1e6).toFixed(1)} M characters, ${of} different words`)
-          : line(stage, `merging: ${done} of ${of} tokens`, done === of),
-    },
-  );
+  return trainBpe(await textsOf(files, { field }), {
+    vocabSize,
+    pattern,
+    minFrequency,
+    specialTokens: special,
+    onProgress: ({ stage, done, of }) =>
+      stage === "count"
+        ? line(stage, `counting words: ${(done / 1e6).toFixed(1)} M characters, ${of} different words`)
+        : line(stage, `merging: ${done} of ${of} tokens`, done === of),
+  });
 }
 
 async function trainCharacters(files: string[], options: TrainOptions): Promise<CharTokenizer> {
-  const { trainChar } = await import("../../data/text/index.ts");
-  const { vocabSize, special, unk } = options;
+  const { textsOf, trainChar } = await import("../../data/text/index.ts");
+  const { field, vocabSize, special, unk } = options;
   if (vocabSize !== undefined) {
     throw new ArgumentError("tokenizer train", "--vocab-size is for --kind bpe", {
       hint: "a character tokenizer has the characters of its texts",
     });
   }
-  return trainChar({ files }, { specialTokens: special, ...(unk !== undefined && { unkToken: unk }) });
+  return trainChar(await textsOf(files, { field }), {
+    specialTokens: special,
+    ...(unk !== undefined && { unkToken: unk }),
+  });
 }
 
 function fewer(size: number, { vocabSize = size }: TrainOptions): string {

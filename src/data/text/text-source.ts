@@ -1,6 +1,7 @@
 // Text for training as it comes: strings, files, anything iterable; files in pieces, so that they may exceed memory.
 import { createReadStream } from "node:fs";
 import { FormatError } from "../../engine/core/index.ts";
+import { documents, expandPaths, formatOf, type DocumentOptions } from "../datasets/index.ts";
 import { openFile } from "../formats/index.ts";
 
 /** Texts, one after the other. Each is a text of its own: no word spans two of them. */
@@ -44,4 +45,18 @@ async function* filePieces(path: string): AsyncGenerator<Piece> {
     offset += bytes.length;
   }
   yield { text: decode(undefined), last: true };
+}
+
+/**
+ * The texts of files, folders and patterns: plain text as it lies, in pieces; of JSON Lines, Parquet and packed files each
+ * document, read as `documents` reads them. Files of other extensions that are named themselves are plain text.
+ */
+export async function textsOf(paths: readonly string[], options: DocumentOptions = {}): Promise<TextSource> {
+  const { files } = await expandPaths(paths);
+  const plain = files.every((path) => (formatOf(path) ?? "text") === "text" && !/\.gz$/i.test(path));
+  return plain ? { files } : documentTexts(paths, options);
+}
+
+async function* documentTexts(paths: readonly string[], options: DocumentOptions): AsyncGenerator<string> {
+  for await (const { text } of documents(paths, options)) yield text;
 }

@@ -51,7 +51,8 @@ export async function openCorpus({ data, out }: Recipe, options: CorpusOptions =
 }
 
 async function tokenizerOf(name: string, files: readonly string[]): Promise<Tokenizer> {
-  return name === "characters" ? trainChar({ files }, { specialTokens: ["<|endoftext|>"] }) : loadTokenizer(name);
+  if (name !== "characters") return loadTokenizer(name);
+  return trainChar(await textsOf(files), { specialTokens: ["<|endoftext|>"] });
 }
 
 async function ofShakespeare({ tokenizer: name = "characters" }: DataRecipe): Promise<Corpus> {
