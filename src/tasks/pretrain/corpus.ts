@@ -5,6 +5,7 @@ import { MANIFEST, openTokenShards, shakespeare, tokenStore, type TokenStore } f
 import {
   loadTokenizer,
   prepareCorpus,
+  textsOf,
   trainChar,
   type PrepareProgress,
   type Tokenizer,
