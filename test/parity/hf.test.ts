@@ -29,6 +29,8 @@ interface Bounds {
   readonly losses: number;
 }
 const float64: Bounds = { logits: 1e-6, gradients: 1e-6, losses: 1e-6 };
+/** The library computes norms in float32 whatever the dtype. */
+const normsInFloat32: Bounds = { logits: 1e-6, gradients: 1e-4, losses: 1e-6 };
 const float32: Bounds = { logits: 1e-4, gradients: 1e-3, losses: 1e-4 };
 const devices: readonly (readonly [DeviceName, Bounds])[] = [
   ["reference", float64],
@@ -39,7 +41,10 @@ const devices: readonly (readonly [DeviceName, Bounds])[] = [
 const seen: string[] = [];
 afterAll(() => console.log(`largest differences from PyTorch:\n${seen.join("\n")}`));
 
-describe.each(Object.entries({ gpt2: families["gpt2"]!, llama: families["llama"]! }))("%s", (name, family) => {
+// The first two are stated by make-hf.py, the others made by the library itself (make-families.py).
+const byLibrary = ["mistral", "mixtral", "qwen2", "qwen3"];
+const names = ["gpt2", "llama", ...byLibrary];
+describe.each(names.map((name) => [name, families[name]!] as const))("%s", (name, family) => {
   let fixture: Fixture;
   beforeAll(async () => {
     fixture = await readFixture(name);
@@ -47,7 +52,8 @@ describe.each(Object.entries({ gpt2: families["gpt2"]!, llama: families["llama"]
   const build = (): CausalLM => loadWeights(family.make(withoutDropout(fixture.config)), fixture.weights, family.names);
   const ids = (): Tensor => tensor(fixture.answer("input_ids"));
 
-  describe.each(devices)("on %s", (deviceName, bounds) => {
+  describe.each(devices)("on %s", (deviceName, usual) => {
+    const bounds = deviceName === "reference" && byLibrary.includes(name) ? normsInFloat32 : usual;
     const missing = reasonAgainst(deviceName);
     const check = missing === undefined ? it : it.skip;
 
@@ -93,7 +99,7 @@ describe.each(Object.entries({ gpt2: families["gpt2"]!, llama: families["llama"]
         const whole = jit((x: Tensor) => model.pure({}, x, inference).output as Tensor)(ids()).host();
         const distance = furthest(model.call(ids(), inference).host(), whole);
         // Compiled, the angles of known positions are constants, computed in float64: better than op by op in float32.
-        const exact = deviceName === "reference" || name !== "llama";
+        const exact = deviceName === "reference" || name === "gpt2";
         expect(distance).toBeLessThanOrEqual(exact ? 0 : 3e-6);
         expect(trainEager(model, ids(), 3)).toEqual(compiled().slice(0, 3));
       }),
