@@ -58,7 +58,12 @@ class ChatAnswer implements AnswerKind {
 
   choice({ index, text, logprobs, finish }: Piece): object {
     const message = { role: "assistant", content: text, refusal: null };
-    return { index, message, logprobs: logprobs === null ? null : { ...logprobs, refusal: null }, finish_reason: finish };
+    return {
+      index,
+      message,
+      logprobs: logprobs === null ? null : { ...logprobs, refusal: null },
+      finish_reason: finish,
+    };
   }
 
   // The reason comes by itself, behind the last of the text.

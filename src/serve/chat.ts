@@ -78,8 +78,6 @@ function encodeMarked(text: string, tokenizer: Tokenizer): number[] {
   return text
     .split(new RegExp(`(${pattern})`))
     .flatMap((piece, i) =>
-      i % 2 === 1
-        ? [tokenizer.specialTokens.get(piece)!]
-        : Array.from(tokenizer.encode(piece.replaceAll(MARK, ""))),
+      i % 2 === 1 ? [tokenizer.specialTokens.get(piece)!] : Array.from(tokenizer.encode(piece.replaceAll(MARK, ""))),
     );
 }

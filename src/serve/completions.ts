@@ -79,10 +79,12 @@ class CompletionAnswer implements AnswerKind {
   readonly #settings: Settings;
   /** How much text each choice has: where its next token begins. */
   readonly #offsets: number[];
+  readonly #special: ReadonlySet<number>;
 
   constructor(settings: Settings) {
     this.#settings = settings;
     this.#offsets = settings.echoed.map(() => 0);
+    this.#special = new Set(settings.tokenizer.specialTokens.values());
   }
 
   // With log-probabilities the prompt comes with those of its tokens.
@@ -118,9 +120,11 @@ class CompletionAnswer implements AnswerKind {
   #logprobs(index: number, tokens: readonly (PromptToken | GeneratedToken)[]): Logprobs {
     const { tokenizer, logprobs } = this.#settings;
     const names = tokens.map(({ id }) => tokenName(tokenizer, id));
-    const offsets = names.map((name) => {
+    const offsets = tokens.map((token, i) => {
       const at = this.#offsets[index]!;
-      this.#offsets[index] = at + name.length;
+      // Generated special tokens are no part of the text.
+      const shown = !("text" in token) || !this.#special.has(token.id);
+      this.#offsets[index] = at + (shown ? names[i]!.length : 0);
       return at;
     });
     const tops = tokens.map(({ id, logprob, top = [] }) => {

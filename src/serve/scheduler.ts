@@ -95,9 +95,13 @@ export class Scheduler {
     const texts = jobs.map((job, index) => this.#text(job, { index, events, signal }));
     if (this.#waiting.length + texts.length > this.#queue + this.#free.length) {
       const { running, waiting } = this.state;
-      throw new QueueFullError("queue", `is full: ${running} texts run, ${waiting} wait, received ${texts.length} more`, {
-        hint: "try again later",
-      });
+      throw new QueueFullError(
+        "queue",
+        `is full: ${running} texts run, ${waiting} wait, received ${texts.length} more`,
+        {
+          hint: "try again later",
+        },
+      );
     }
     this.#waiting.push(...texts);
     this.#loop ??= this.#run().finally(() => (this.#loop = undefined));

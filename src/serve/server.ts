@@ -1,4 +1,5 @@
 // serve: a language model behind OpenAI's HTTP API.
+import { setMaxListeners } from "node:events";
 import type { AddressInfo } from "node:net";
 import type { Server } from "node:http";
 import { randomUUID } from "node:crypto";
@@ -54,7 +55,9 @@ export async function serve(opened: OpenModel, options: ServeOptions = {}): Prom
   const { host = "127.0.0.1", port = 8080, name = opened.name } = options;
   const scheduler = new Scheduler(opened.model, options);
   const stopping = new AbortController();
-  const app = application({ opened, scheduler, name, stopping: stopping.signal }, options);
+  setMaxListeners(Infinity, stopping.signal); // one for each request under way
+  const door = { open: true };
+  const app = application({ opened, scheduler, name, stopping: stopping.signal, door }, options);
   const server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false }) as Server;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -70,6 +73,7 @@ export async function serve(opened: OpenModel, options: ServeOptions = {}): Prom
       return scheduler.state;
     },
     async close({ now = false } = {}) {
+      door.open = false;
       server.close();
       if (now) stopping.abort();
       await scheduler.idle();
@@ -88,9 +92,11 @@ interface Served {
   readonly scheduler: Scheduler;
   readonly name: string;
   readonly stopping: AbortSignal;
+  /** Shut while the server ends: connections that are still there may ask no more. */
+  readonly door: { readonly open: boolean };
 }
 
-function application({ opened, scheduler, name, stopping }: Served, options: ServeOptions): Hono {
+function application({ opened, scheduler, name, stopping, door }: Served, options: ServeOptions): Hono {
   const { maxBodyBytes = 2 ** 22, onError = (error) => console.error(error) } = options;
   const created = Math.floor(Date.now() / 1000);
   const promptOf = chatPrompts(opened);
@@ -98,6 +104,10 @@ function application({ opened, scheduler, name, stopping }: Served, options: Ser
   app.onError((error, c) => refuse(c, error, onError));
   app.notFound((c) => refuse(c, new ApiError(404, `there is no ${c.req.method} ${c.req.path}`), onError));
   app.use(guard(options));
+  app.use(async (_, next) => {
+    if (!door.open) throw new ApiError(503, "the server is ending", { code: "shutting_down" });
+    await next();
+  });
   app.use(
     bodyLimit({
       maxSize: maxBodyBytes,

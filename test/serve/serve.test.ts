@@ -128,7 +128,7 @@ describe("completions", () => {
   });
 
   it("tell log-probabilities, of the prompt too", async () => {
-    const made = await client.completions.create({ ...greedy, prompt: "Hello", max_tokens: 4, logprobs: 2 });
+    const made = await client.completions.create({ ...greedy, prompt: "Hi yo", max_tokens: 4, logprobs: 2 });
     const { text, logprobs } = made.choices[0]!;
     expect(logprobs!.tokens!.join("")).toBe(text);
     expect(logprobs!.text_offset).toEqual([0, 1, 2, 3]);
@@ -138,7 +138,7 @@ describe("completions", () => {
       expect(Object.keys(top)).toHaveLength(2);
     });
     // The same text as a prompt has the same log-probabilities.
-    const prompt = `Hello${text}`;
+    const prompt = `Hi yo${text}`;
     const told = await client.completions.create({ ...greedy, prompt, max_tokens: 0, logprobs: 0, echo: true });
     const [choice] = told.choices;
     expect(choice!.text).toBe(prompt);
@@ -148,7 +148,7 @@ describe("completions", () => {
       expect(value).toBeCloseTo(logprobs!.token_logprobs![i]!, 4);
     });
     expect(told.usage).toEqual({ prompt_tokens: 9, completion_tokens: 0, total_tokens: 9 });
-    const echoed = await client.completions.create({ ...greedy, prompt: "Hello", max_tokens: 4, echo: true });
+    const echoed = await client.completions.create({ ...greedy, prompt: "Hi yo", max_tokens: 4, echo: true });
     expect(echoed.choices[0]!.text).toBe(prompt);
   });
 });

@@ -129,10 +129,7 @@ class Writer {
   #index = -1;
   #written = 0;
 
-  constructor(
-    output: Output,
-    { samples, before }: { readonly samples: readonly Sample[]; readonly before: string },
-  ) {
+  constructor(output: Output, { samples, before }: { readonly samples: readonly Sample[]; readonly before: string }) {
     this.#output = output;
     this.#samples = samples;
     this.#before = before;
