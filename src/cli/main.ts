@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { data } from "./commands/data.ts";
 import { doctor } from "./commands/doctor.ts";
+import { evaluate } from "./commands/evaluate.ts";
 import { explain } from "./commands/explain.ts";
 import { generate } from "./commands/generate.ts";
 import { init } from "./commands/init.ts";
@@ -21,6 +22,7 @@ const commands: readonly (() => Command)[] = [
   tokenizer,
   init,
   pretrain,
+  evaluate,
   generate,
   serve,
   explain,
