@@ -87,7 +87,7 @@ function taskTable({ file, rows, cut, ...score }: TaskScore & { readonly file: s
           ["bits/byte", score.bitsPerByte.toFixed(4)],
         ];
   const cuts = cut === 0 ? "" : `, ${cut} contexts cut to fit`;
-  return `${file}  ${rows} rows${cuts}\n${columns(values, "  ")}`;
+  return `${file}  ${rows} ${rows === 1 ? "row" : "rows"}${cuts}\n${columns(values, "  ")}`;
 }
 
 function shareText({ low, high, ...share }: TaskShare): string {
