@@ -86,7 +86,7 @@ const prompts = [
 
 // Weights wider than the papers': a random model would say the same letter for ever.
 async function randomFolder(folder: string): Promise<string> {
-  const letters = [...Array.from({ length: 52 }, (_, i) => String.fromCharCode((i < 26 ? 65 : 71) + i))];
+  const letters = Array.from({ length: 52 }, (_, i) => String.fromCharCode((i < 26 ? 65 : 71) + i));
   const characters = [..."\n !$&',-.3:;?", ...letters];
   const config = { ...presets["shakespeare"]!, vocab_size: characters.length, initializer_range: 0.1 };
   const model = createModel(config).init(0, { dtype: "int32", shape: [1, 1] });

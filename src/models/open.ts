@@ -98,7 +98,7 @@ async function optionalJson(path: string): Promise<{ readonly [key: string]: Jso
   if (!existsSync(path)) return {};
   const value = parseJson(await readFile(path, "utf8"), { where: path });
   if (!isPlainObject(value)) throw new FormatError(path, "config", "is not an object");
-  return value as { readonly [key: string]: JsonValue };
+  return value;
 }
 
 // `"eos_token": "</s>"` or `"eos_token": { "content": "</s>", … }`.

@@ -1,5 +1,5 @@
 // ApiError: what goes wrong with a request, in the shape and with the codes of OpenAI's API.
-import { ChainruleError } from "../engine/core/index.ts";
+import { ArgumentError, DataError, IndexError } from "../engine/core/index.ts";
 import { CancelledError, QueueFullError } from "./scheduler.ts";
 
 /** The body of an answer that is an error. */
@@ -45,17 +45,18 @@ export class ApiError extends Error {
 }
 
 /**
- * Any error as one of the API. Errors this package throws on purpose say what is wrong with the request; of others the
- * client learns that they happened and no more.
+ * Any error as one of the API. What this package says of arguments and data is about the request; of other errors the client
+ * learns that they happened and no more.
  */
 export function apiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof QueueFullError) return new ApiError(429, error.message, { code: "queue_full" });
   if (error instanceof CancelledError) return new ApiError(499, error.message, { code: "cancelled" });
-  if (error instanceof ChainruleError) {
-    const context = error.where === "context";
-    const code = context ? "context_length_exceeded" : null;
-    return new ApiError(400, error.message, { param: context ? null : error.where, code });
+  if (error instanceof ArgumentError || error instanceof DataError || error instanceof IndexError) {
+    const { where, message } = error;
+    const code = where === "context" ? "context_length_exceeded" : null;
+    // What is named like a field of the API is one.
+    return new ApiError(400, message, { param: code === null && /^[a-z_]+$/.test(where) ? where : null, code });
   }
   return new ApiError(500, "the server failed: its log says how", { code: "internal_error" });
 }

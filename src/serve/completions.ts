@@ -49,6 +49,9 @@ export function textJob(
 ): TextJob {
   for (const id of bias.keys())
     if (id >= model.vocabSize) throw new ApiError(400, `token ${id} is not in the vocabulary`, { param: "logit_bias" });
+  // Models are padded to round sizes: what the tokenizer does not know is never said.
+  const padding = Array.from({ length: model.vocabSize - tokenizer.vocabSize }, (_, i) => tokenizer.vocabSize + i);
+  const never = padding.map((id) => [id, -Infinity] as const);
   return {
     prompt: ids,
     options: {
@@ -60,7 +63,7 @@ export function textJob(
       ...(maxTokens === undefined ? {} : { maxTokens }),
       ...(logprobs === undefined ? {} : { logprobs }),
     },
-    bias,
+    bias: new Map([...bias, ...never]),
   };
 }
 
@@ -130,7 +133,7 @@ class CompletionAnswer implements AnswerKind {
     const tops = tokens.map(({ id, logprob, top = [] }) => {
       if (logprob === undefined || logprobs === 0) return null;
       // The chosen token is told even where it is none of the most probable ones.
-      const all = [...top.map((one) => [tokenName(tokenizer, one.id), one.logprob] as const)];
+      const all = top.map((one) => [tokenName(tokenizer, one.id), one.logprob] as const);
       return Object.fromEntries([...all, [tokenName(tokenizer, id), logprob]]);
     });
     return {

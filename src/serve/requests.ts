@@ -1,6 +1,6 @@
 // Requests: the bodies of the API, field by field. What is not understood is refused by its name, never ignored.
 import * as z from "zod";
-import { FormatError } from "../engine/core/index.ts";
+import { FormatError, isPlainObject } from "../engine/core/index.ts";
 import { parseJson, type JsonValue } from "../data/formats/index.ts";
 import type { ContinuationOptions } from "../generate/index.ts";
 import { ApiError } from "./api-error.ts";
@@ -50,31 +50,31 @@ const MOST_TEXTS = 128;
 // Fields of both. Labels change nothing about a text and are taken as they come.
 const common = {
   model: z.string(),
-  n: whole(1, MOST_TEXTS).nullish(),
-  stream: z.boolean().nullish(),
-  stream_options: z.strictObject({ include_usage: z.boolean().optional() }).nullish(),
-  stop: z.union([z.string(), z.array(z.string()).max(4)]).nullish(),
-  temperature: decimal(0, 2).nullish(),
-  top_p: decimal(0, 1).nullish(),
-  top_k: whole(1, 2 ** 31).nullish(),
-  min_p: decimal(0, 1).nullish(),
-  repetition_penalty: z.number().positive().nullish(),
-  presence_penalty: decimal(-2, 2).nullish(),
-  frequency_penalty: decimal(-2, 2).nullish(),
-  logit_bias: z.record(z.string().regex(/^\d+$/), decimal(-100, 100)).nullish(),
-  seed: whole(0, 2 ** 52).nullish(),
-  user: z.string().nullish(),
-  metadata: z.record(z.string(), z.string()).nullish(),
+  n: whole(1, MOST_TEXTS).optional(),
+  stream: z.boolean().optional(),
+  stream_options: z.strictObject({ include_usage: z.boolean().optional() }).optional(),
+  stop: z.union([z.string(), z.array(z.string()).max(4)]).optional(),
+  temperature: decimal(0, 2).optional(),
+  top_p: decimal(0, 1).optional(),
+  top_k: whole(1, 2 ** 31).optional(),
+  min_p: decimal(0, 1).optional(),
+  repetition_penalty: z.number().positive().optional(),
+  presence_penalty: decimal(-2, 2).optional(),
+  frequency_penalty: decimal(-2, 2).optional(),
+  logit_bias: z.record(z.string().regex(/^\d+$/), decimal(-100, 100)).optional(),
+  seed: whole(0, 2 ** 52).optional(),
+  user: z.string().optional(),
+  metadata: z.record(z.string(), z.string()).optional(),
 };
 
 const ids = z.array(whole(0, 2 ** 31 - 1)).min(1);
 const completionBody = z.strictObject({
   ...common,
-  prompt: z.union([z.string(), ids, z.array(z.string()).min(1), z.array(ids).min(1)]).nullish(),
-  max_tokens: whole(0, 2 ** 31).nullish(),
-  logprobs: whole(0, 5).nullish(),
-  echo: z.boolean().nullish(),
-  best_of: z.literal(1).nullish(),
+  prompt: z.union([z.string(), ids, z.array(z.string()).min(1), z.array(ids).min(1)]).optional(),
+  max_tokens: whole(0, 2 ** 31).optional(),
+  logprobs: whole(0, 5).optional(),
+  echo: z.boolean().optional(),
+  best_of: z.literal(1).optional(),
 });
 
 const part = z.strictObject({ type: z.literal("text"), text: z.string() });
@@ -86,13 +86,13 @@ const message = z.strictObject({
 const chatBody = z.strictObject({
   ...common,
   messages: z.array(message).min(1),
-  max_tokens: whole(1, 2 ** 31).nullish(),
-  max_completion_tokens: whole(1, 2 ** 31).nullish(),
-  logprobs: z.boolean().nullish(),
-  top_logprobs: whole(0, 20).nullish(),
-  response_format: z.strictObject({ type: z.literal("text") }).nullish(),
-  modalities: z.tuple([z.literal("text")]).nullish(),
-  store: z.literal(false).nullish(),
+  max_tokens: whole(1, 2 ** 31).optional(),
+  max_completion_tokens: whole(1, 2 ** 31).optional(),
+  logprobs: z.boolean().optional(),
+  top_logprobs: whole(0, 20).optional(),
+  response_format: z.strictObject({ type: z.literal("text") }).optional(),
+  modalities: z.tuple([z.literal("text")]).optional(),
+  store: z.literal(false).optional(),
 });
 
 /** Reads the body of POST /v1/completions. */
@@ -105,7 +105,7 @@ export function completionRequest(body: string): CompletionRequest {
     throw new ApiError(400, "max_tokens: 0 tells of the prompt alone and needs echo: true", { param: "max_tokens" });
   const many = Array.isArray(prompt) && typeof prompt[0] !== "number";
   const prompts = many ? (prompt as string[] | number[][]) : [(prompt ?? "") as string | number[]];
-  const settings = settingsOf(given, { maxTokens, logprobs: given.logprobs ?? undefined });
+  const settings = settingsOf(given, { maxTokens, logprobs: given.logprobs });
   if (prompts.length * settings.n > MOST_TEXTS) {
     const received = `received ${prompts.length} prompts and n = ${settings.n}`;
     throw new ApiError(400, `a request has at most ${MOST_TEXTS} texts: ${received}`, { param: "n" });
@@ -126,7 +126,7 @@ export function chatRequest(body: string): ChatRequest {
     return { role, content: text, ...(name === undefined ? {} : { name }) };
   });
   const told = logprobs === true ? (top ?? 0) : undefined;
-  return { ...settingsOf(given, { maxTokens: most ?? old ?? undefined, logprobs: told }), messages };
+  return { ...settingsOf(given, { maxTokens: most ?? old, logprobs: told }), messages };
 }
 
 type Common = z.infer<z.ZodObject<typeof common>>;
@@ -137,7 +137,7 @@ function settingsOf(
 ): TextSettings {
   const stop = given.stop ?? [];
   const stream = given.stream ?? false;
-  if (!stream && given.stream_options != null)
+  if (!stream && given.stream_options !== undefined)
     throw new ApiError(400, "stream_options needs stream: true", { param: "stream_options" });
   const { top_k: topK, min_p: minP, repetition_penalty: repetitionPenalty } = given;
   return {
@@ -155,9 +155,9 @@ function settingsOf(
       topP: Math.max(given.top_p ?? 1, Number.MIN_VALUE),
       presencePenalty: given.presence_penalty ?? 0,
       frequencyPenalty: given.frequency_penalty ?? 0,
-      ...(topK == null ? {} : { topK }),
-      ...(minP == null ? {} : { minP }),
-      ...(repetitionPenalty == null ? {} : { repetitionPenalty }),
+      ...(topK === undefined ? {} : { topK }),
+      ...(minP === undefined ? {} : { minP }),
+      ...(repetitionPenalty === undefined ? {} : { repetitionPenalty }),
     },
   };
 }
@@ -170,6 +170,8 @@ function checked<T>(schema: z.ZodType<T>, body: string): T {
     if (error instanceof FormatError) throw new ApiError(400, error.message);
     throw error;
   }
+  // null is what was left out, as in OpenAI's API.
+  if (isPlainObject(value)) value = Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null));
   const { success, data, error } = schema.safeParse(value);
   if (success) return data;
   const issue = error.issues[0]!;

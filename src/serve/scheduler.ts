@@ -156,7 +156,7 @@ export class Scheduler {
 
   async #readPrompts(): Promise<void> {
     let left = CHUNK;
-    for (const text of [...this.#running]) {
+    for (const text of this.#running) {
       if (left <= 0) return;
       while (left > 0 && this.#running.has(text) && !this.#ready(text)) {
         const before = this.#decoder.filled(text.slot);

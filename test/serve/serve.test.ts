@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { generate, type GenerateOptions } from "../../src/generate/index.ts";
 import { openModel, type OpenModel } from "../../src/models/index.ts";
 import { serve, type ModelServer } from "../../src/serve/index.ts";
-import { context, tinyFolder } from "./tiny-folder.ts";
+import { context, tinyConfig, tinyFolder } from "./tiny-folder.ts";
 
 let opened: OpenModel;
 let server: ModelServer;
@@ -153,6 +153,16 @@ describe("completions", () => {
   });
 });
 
+it("never says a token the tokenizer does not have", async () => {
+  const made = await tinyFolder({}, { ...tinyConfig, vocab_size: 400 });
+  const padded = await serve(await openModel(made.folder), { port: 0 });
+  const own = new OpenAI({ baseURL: `${padded.url}/v1`, apiKey: "none", maxRetries: 0 });
+  const told = await own.completions.create({ model, prompt: "a", max_tokens: 60, temperature: 2, n: 4, seed: 1 });
+  expect(told.usage!.completion_tokens).toBe(240);
+  await padded.close();
+  await made.remove();
+});
+
 describe("chat", () => {
   const messages = [
     { role: "system", content: "Be brief." },
@@ -179,7 +189,7 @@ describe("chat", () => {
     const deltas: { role?: string; content?: string | null }[] = [];
     const finish: unknown[] = [];
     for await (const { choices } of stream) {
-      deltas.push(choices[0]!.delta as { role?: string });
+      deltas.push(choices[0]!.delta);
       finish.push(choices[0]!.finish_reason);
     }
     expect(deltas[0]).toMatchObject({ role: "assistant", content: "" });
