@@ -40,11 +40,14 @@ export default async function measure(options: Options, { root }: Place): Promis
       // Every plan is compiled and every buffer there before memory is compared.
       await load.run({ streams: streams!, milliseconds: Math.min(15_000, minutes! * 15_000) });
       const warm = load.reset();
-      const before = resident(server.pid);
+      const memory: number[] = [];
+      const watch = setInterval(() => memory.push(resident(server.pid)), 1000);
       const began = performance.now();
       await load.run({ streams: streams!, milliseconds: minutes! * 60_000 });
       const seconds = (performance.now() - began) / 1000;
       const told = load.reset();
+      clearInterval(watch);
+      const tenth = Math.max(1, Math.floor(memory.length / 10));
       const { running, waiting } = (await (await fetch(`${server.url}/health`)).json()) as Health;
       const { name: device, threads } = defaultDevice();
       const row = (name: string, unit: string, value: number): Measured =>
@@ -57,8 +60,9 @@ export default async function measure(options: Options, { root }: Place): Promis
         row("errors", "requests", warm.errors + told.errors),
         row("greedy texts other than generate's", "answers", warm.different + told.different),
         row("texts left behind", "texts", running + waiting),
-        row("resident at the start", "MiB", before),
-        row("resident at the end", "MiB", resident(server.pid)),
+        row("resident, first tenth of the time", "MiB", quantile(memory.slice(0, tenth), 0.5)),
+        row("resident, last tenth of the time", "MiB", quantile(memory.slice(-tenth), 0.5)),
+        row("resident, largest", "MiB", quantile(memory, 1)),
       ];
     } finally {
       await server.stop();
