@@ -224,6 +224,14 @@ export const layers: readonly Layer[] = [
     about: "Recipes that join the rooms above.",
   },
   {
+    name: "serve",
+    folder: "serve",
+    imports: ["core", "tensor", "formats", "text", "nn", "models", "generate"],
+    meaning: "OpenAI's HTTP API: continuous batching, streams, guards",
+    about:
+      "One loop steps all running texts by a token; texts join and leave between steps, and a client that leaves frees its row. Requests are read field by field: what is not understood is refused by its name.",
+  },
+  {
     name: "testing",
     folder: "testing",
     imports: ["core", "program", "ops", "transform", "plan", "backend", "compile", "runtime", "tensor", "nn", "optim"],
@@ -259,6 +267,7 @@ export const layers: readonly Layer[] = [
       "models",
       "generate",
       "tasks",
+      "serve",
       "testing",
     ],
     meaning: "the command `chainrule`: main.ts and one file per command",

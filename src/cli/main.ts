@@ -4,16 +4,30 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { data } from "./commands/data.ts";
 import { doctor } from "./commands/doctor.ts";
+import { evaluate } from "./commands/evaluate.ts";
 import { explain } from "./commands/explain.ts";
+import { generate } from "./commands/generate.ts";
 import { init } from "./commands/init.ts";
 import { pretrain } from "./commands/pretrain.ts";
 import { quickstart } from "./commands/quickstart.ts";
+import { serve } from "./commands/serve.ts";
 import { tokenizer } from "./commands/tokenizer.ts";
 import { fail } from "./failure.ts";
 import { globalOptions } from "./output.ts";
 
 /** Every command, in the order of the help. Each loads the rooms it needs when it runs. */
-const commands: readonly (() => Command)[] = [quickstart, data, tokenizer, init, pretrain, explain, doctor];
+const commands: readonly (() => Command)[] = [
+  quickstart,
+  data,
+  tokenizer,
+  init,
+  pretrain,
+  evaluate,
+  generate,
+  serve,
+  explain,
+  doctor,
+];
 
 function packageVersion(): string {
   const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
