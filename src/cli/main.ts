@@ -6,6 +6,7 @@ import { data } from "./commands/data.ts";
 import { doctor } from "./commands/doctor.ts";
 import { explain } from "./commands/explain.ts";
 import { init } from "./commands/init.ts";
+import { planCommand } from "./commands/plan.ts";
 import { pretrain } from "./commands/pretrain.ts";
 import { quickstart } from "./commands/quickstart.ts";
 import { tokenizer } from "./commands/tokenizer.ts";
@@ -13,7 +14,16 @@ import { fail } from "./failure.ts";
 import { globalOptions } from "./output.ts";
 
 /** Every command, in the order of the help. Each loads the rooms it needs when it runs. */
-const commands: readonly (() => Command)[] = [quickstart, data, tokenizer, init, pretrain, explain, doctor];
+const commands: readonly (() => Command)[] = [
+  quickstart,
+  data,
+  tokenizer,
+  init,
+  planCommand,
+  pretrain,
+  explain,
+  doctor,
+];
 
 function packageVersion(): string {
   const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
