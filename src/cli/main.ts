@@ -8,6 +8,7 @@ import { evaluate } from "./commands/evaluate.ts";
 import { explain } from "./commands/explain.ts";
 import { generate } from "./commands/generate.ts";
 import { init } from "./commands/init.ts";
+import { planCommand } from "./commands/plan.ts";
 import { pretrain } from "./commands/pretrain.ts";
 import { quickstart } from "./commands/quickstart.ts";
 import { serve } from "./commands/serve.ts";
@@ -21,6 +22,7 @@ const commands: readonly (() => Command)[] = [
   data,
   tokenizer,
   init,
+  planCommand,
   pretrain,
   evaluate,
   generate,
