@@ -1,7 +1,7 @@
 // Attention and its gradient by tiles of queries: of the matrix of scores a thread holds a few rows at a time.
 // Online softmax as in Milakov & Gimelshein (2018); tiles and the backward pass as in Dao et al., "FlashAttention" (2022).
+#include "attention.hpp"
 #include "gemm.hpp"
-#include "kernels.hpp"
 #include "rows.hpp"
 
 namespace chainrule {
@@ -12,90 +12,20 @@ namespace {
 constexpr Index QUERIES = 64;  // rows of a tile
 constexpr Index KEYS = 128;    // columns of a tile: a tile of scores is 32 KiB
 
-typedef uint8_t Bytes __attribute__((vector_size(W)));
-
-// The sizes of a call, and where its parts lie. params: B, H, G, T, S, D, causal, scale, masked, mask by batch, by head,
-// heads inside: rows are [B, T, H, D] instead of [B, H, T, D].
-struct Sizes {
-  Index batch, heads, groups, queries, keys, depth;
-  bool causal;
-  float scale;
-  const uint8_t* mask;
-  bool maskBatch, maskHead, inside;
-  Index qRow, kRow;  // from one row of a head to the next
-  Index limit = INT64_MAX;  // keys that lie in memory, where `keys` may be more
-
-  explicit Sizes(const Call& c)
-      : batch(c.params[0]),
-        heads(c.params[1]),
-        groups(c.params[2]),
-        queries(c.params[3]),
-        keys(c.params[4]),
-        depth(c.params[5]),
-        causal(c.params[6] != 0),
-        scale(floatOf(c.params[7])),
-        mask(c.params[8] != 0 ? c.at<uint8_t>(3) : nullptr),
-        maskBatch(c.params[9] != 0),
-        maskHead(c.params[10] != 0),
-        inside(c.params[11] != 0),
-        qRow(inside ? heads * depth : depth),
-        kRow(inside ? groups * depth : depth) {}
-
-  /// Attention over a cache: params are B, H, G, T, places of a row, D, rows, scale; heads lie inside.
-  struct Cached {};
-  Sizes(const Call& c, Cached)
-      : batch(c.params[0]),
-        heads(c.params[1]),
-        groups(c.params[2]),
-        queries(c.params[3]),
-        keys(c.params[4]),
-        depth(c.params[5]),
-        causal(true),
-        scale(floatOf(c.params[7])),
-        mask(nullptr),
-        maskBatch(false),
-        maskHead(false),
-        inside(true),
-        qRow(heads * depth),
-        kRow(groups * depth) {}
-
-  /// Where the rows of a head of q, of a group of k begin.
-  Index headAt(Index b, Index h) const { return (inside ? b * queries * heads + h : (b * heads + h) * queries) * depth; }
-  Index groupAt(Index b, Index g) const { return (inside ? b * keys * groups + g : (b * groups + g) * keys) * depth; }
-  /// How many keys query t may see, the mask aside: the first ones.
-  Index seen(Index t) const { return least(limit, causal ? least(keys, most(0, t + keys - queries + 1)) : keys); }
-  /// The mask of query t, or null.
-  const uint8_t* maskRow(Index b, Index h, Index t) const {
-    if (mask == nullptr) return nullptr;
-    Index plane = (maskBatch ? b : 0) * (maskHead ? heads : 1) + (maskHead ? h : 0);
-    return mask + (plane * queries + t) * keys;
-  }
-  /// The first of the rows from query t0 on that sees key s.
-  Index firstRow(Index t0, Index s) const { return causal ? most(0, s - (keys - queries) - t0) : 0; }
-  Index work() const { return batch * heads * queries * depth * keys / 4; }
-};
-
-ALWAYS_INLINE I allowed(const uint8_t* mask, Index count) {
-  Bytes bytes = {};
-  if (count >= W) bytes = load<Bytes>(mask);
-  else
-    for (Index i = 0; i < count; i++) bytes[i] = mask[i];
-  return __builtin_convertvector(bytes, I) != 0;
-}
-
 // Rows of scores are as long as whole vectors: what is behind the last score is never read as one.
 ALWAYS_INLINE Index wholeVectors(Index n) { return divideUp(n, W) * W; }
 
 // Scales the first n scores of a row and puts −∞ where the query may not look, to the end of the vector. Gives the
 // largest; NaN if one is NaN.
-float maskScores(float* x, Index n, float scale, const uint8_t* mask) {
+float maskScores(float* x, Index n, float scale, const Sight& sight) {
   const F lowest = splat(-__builtin_inff());
   F best = lowest;
   I lane = {};
   for (int i = 0; i < W; i++) lane[i] = i;
+  bool all = sight.all();
   for (Index i = 0; i < n; i += W) {
     F score = loadF(x + i) * scale;
-    if (mask != nullptr) score = select(allowed(mask + i, n - i), score, lowest);
+    if (!all) score = select(sight.allowed(i, n - i), score, lowest);
     if (n - i < W) score = select(lane < static_cast<int32_t>(n - i), score, lowest);
     store(x + i, score);
     best = larger(score, best);
@@ -116,6 +46,14 @@ float exponentials(float* x, Index n, Index width, float largest) {
   });
   if (end < width) zeroBytes(x + end, (width - end) * 4);
   return static_cast<float>(total);
+}
+
+// Copies n weights, from place `from` among all on, with those dropped that the key says; to the end of the vector.
+void dropWeights(const Keeps& keeps, Index from, const float* x, Index n, float by, float* to) {
+  for (Index i = 0; i < n; i += Keeps::BLOCK)
+    keeps.each(from + i, least(Keeps::BLOCK, n - i), [&](Index j, Index, I kept) {
+      store(to + i + j, select(kept, loadF(x + i + j) * by, F{}));
+    });
 }
 
 void zeroRows(float* x, Index rows, Index n, Index step) {
@@ -174,8 +112,11 @@ struct Tile {
 
 // One query over its keys, as in decoding: K and V are read once, in place.
 void oneQuery(const Sizes& z, Index b, Index h, Index t, const float* q, const float* k, const float* v, float* y) {
-  Index n = z.seen(t), depth = z.depth, end = wholeVectors(n);
+  Range range = z.keysOf(b, t, 1);
+  Index n = range.end - range.first, depth = z.depth, end = wholeVectors(n);
   float* scores = scratchOf<float>(TILE, end);
+  k += range.first * z.kRow;
+  v += range.first * z.kRow;
   for (Index s = 0; s < n; s += W) {
     F part[W];
     for (Index j = 0; j < W; j++) {
@@ -189,8 +130,9 @@ void oneQuery(const Sizes& z, Index b, Index h, Index t, const float* q, const f
       for (int j = 0; j < W; j += 2 * step) part[j] += part[j + step];
     store(scores + s, part[0]);
   }
-  float total = exponentials(scores, n, end, maskScores(scores, n, z.scale, z.maskRow(b, h, t)));
-  float by = total != 0.0f ? 1.0f / total : 0.0f;
+  float total = exponentials(scores, n, end, maskScores(scores, n, z.scale, z.sight(b, h, t, range.first)));
+  float by = total != 0.0f ? z.keptBy / total : 0.0f;
+  if (z.dropping()) dropWeights(z.keeps, z.place(b, h, t, range.first), scores, n, 1.0f, scores);
   for (Index i = 0; i < depth; i += 2 * W) {
     Index first = least(W, depth - i), second = most(0, least(W, depth - i - W));
     F sum[4][2] = {};
@@ -213,100 +155,116 @@ void oneQuery(const Sizes& z, Index b, Index h, Index t, const float* q, const f
 
 // One tile of queries of one head over all keys they see.
 void forwardTile(const Sizes& z, Index b, Index h, Index t0, const float* q, const float* k, const float* v, float* y) {
-  Index rows = least(QUERIES, z.queries - t0), depth = z.depth, last = z.seen(t0 + rows - 1);
+  Index rows = least(QUERIES, z.queries - t0), depth = z.depth;
   if (rows == 1) return oneQuery(z, b, h, t0, q, k, v, y);
+  auto [first, last] = z.keysOf(b, t0, rows);
   float* scores = scratchOf<float>(TILE, QUERIES * KEYS);
   float largest[QUERIES], total[QUERIES];
   for (Index r = 0; r < rows; r++) {
     largest[r] = -__builtin_inff();
     total[r] = 0;
   }
-  if (last == 0) zeroRows(y, rows, depth, z.qRow);
-  for (Index s0 = 0; s0 < last; s0 += KEYS) {
+  if (first >= last) zeroRows(y, rows, depth, z.qRow);
+  for (Index s0 = first; s0 < last; s0 += KEYS) {
     Index width = least(KEYS, last - s0);
     Tile tile = {z, t0, s0, rows, width};
     tile.scores(q, k + s0 * z.kRow, scores, KEYS);
     for (Index r = 0; r < rows; r++) {
-      const uint8_t* mask = z.maskRow(b, h, t0 + r);
       float* x = scores + r * KEYS;
       Index n = least(width, most(0, z.seen(t0 + r) - s0));
-      float here = maskScores(x, n, z.scale, mask == nullptr ? nullptr : mask + s0), before = largest[r];
+      float here = maskScores(x, n, z.scale, z.sight(b, h, t0 + r, s0)), before = largest[r];
       float now = before > here || before != before ? before : here;
       // What was summed so far counts from the largest score so far; nothing was summed before the first.
       float by = before == now || before == -__builtin_inff() ? 1.0f : expOf(splat(before - now))[0];
       total[r] = total[r] * by + exponentials(x, n, width, now);
-      if (s0 > 0 && by != 1.0f) scaleRow(y + r * z.qRow, depth, by);
+      if (s0 > first && by != 1.0f) scaleRow(y + r * z.qRow, depth, by);
       largest[r] = now;
+      if (z.dropping()) dropWeights(z.keeps, z.place(b, h, t0 + r, s0), x, n, 1.0f, x);
     }
-    tile.mix(scores, KEYS, v + s0 * z.kRow, y, s0 > 0);
+    tile.mix(scores, KEYS, v + s0 * z.kRow, y, s0 > first);
   }
   for (Index r = 0; r < rows; r++)
-    if (total[r] != 0.0f) scaleRow(y + r * z.qRow, depth, 1.0f / total[r]);
+    if (total[r] != 0.0f) scaleRow(y + r * z.qRow, depth, z.keptBy / total[r]);
 }
 
 // What one head's queries add to the gradients of the keys and values they see. `weights` has room for QUERIES rows
-// of all keys.
+// of all keys, `scores` for two tiles.
 struct Head {
   const float *q, *k, *v, *output, *ct;
   float *dq, *dk, *dv;
 };
 void backwardTile(const Sizes& z, Index b, Index h, Index t0, const Head& at, float* weights, float* scores) {
-  Index rows = least(QUERIES, z.queries - t0), depth = z.depth, last = z.seen(t0 + rows - 1);
-  Index step = wholeVectors(z.keys);
+  Index rows = least(QUERIES, z.queries - t0), depth = z.depth, step = wholeVectors(z.keys);
+  auto [first, last] = z.keysOf(b, t0, rows);
   const float *q = at.q + t0 * z.qRow, *ct = at.ct + t0 * z.qRow;
   float *dq = at.dq + t0 * z.qRow, inner[QUERIES];
-  if (last == 0) return zeroRows(dq, rows, depth, z.qRow);
-  Tile{z, t0, 0, rows, last}.scores(q, at.k, weights, step);
+  if (first >= last) return zeroRows(dq, rows, depth, z.qRow);
+  Tile{z, t0, first, rows, last - first}.scores(q, at.k + first * z.kRow, weights, step);
   for (Index r = 0; r < rows; r++) {
     float* x = weights + r * step;
-    Index n = z.seen(t0 + r);
-    float total = exponentials(x, n, last, maskScores(x, n, z.scale, z.maskRow(b, h, t0 + r)));
+    Index n = least(last, most(first, z.seen(t0 + r))) - first;
+    float total = exponentials(x, n, last - first, maskScores(x, n, z.scale, z.sight(b, h, t0 + r, first)));
     if (total != 0.0f) scaleRow(x, wholeVectors(n), 1.0f / total);
     const float *y = at.output + (t0 + r) * z.qRow, *c = ct + r * z.qRow;
     inner[r] = static_cast<float>(
         sumOver(depth, [&](Index i, Index count) { return loadUpTo(y + i, count) * loadUpTo(c + i, count); }));
   }
-  for (Index s0 = 0; s0 < last; s0 += KEYS) {
+  float* dropped = scores + QUERIES * KEYS;
+  for (Index s0 = first; s0 < last; s0 += KEYS) {
     Index width = least(KEYS, last - s0);
-    const float* w = weights + s0;
+    const float *w = weights + s0 - first, *kept = w;
+    Index keptStep = step;
     Tile tile = {z, t0, s0, rows, width};
-    tile.spread(w, step, ct, at.dv + s0 * z.kRow);
+    if (z.dropping()) {
+      kept = dropped;
+      keptStep = KEYS;
+      for (Index r = 0; r < rows; r++) {
+        float* to = dropped + r * KEYS;
+        Index n = least(width, most(0, z.seen(t0 + r) - s0)), end = wholeVectors(n);
+        dropWeights(z.keeps, z.place(b, h, t0 + r, s0), w + r * step, n, z.keptBy, to);
+        if (end < width) zeroBytes(to + end, (width - end) * 4);
+      }
+    }
+    tile.spread(kept, keptStep, ct, at.dv + s0 * z.kRow);
     tile.scores(ct, at.v + s0 * z.kRow, scores, KEYS);
     for (Index r = 0; r < rows; r++) {
       float* x = scores + r * KEYS;
       Index end = wholeVectors(least(width, most(0, z.seen(t0 + r) - s0)));
-      for (Index i = 0; i < end; i += W) store(x + i, loadF(w + r * step + i) * (loadF(x + i) - inner[r]) * z.scale);
+      const float *all = w + r * step, *some = kept + r * keptStep;
+      for (Index i = 0; i < end; i += W)
+        store(x + i, (loadF(some + i) * loadF(x + i) - loadF(all + i) * inner[r]) * z.scale);
       if (end < width) zeroBytes(x + end, (width - end) * 4);
     }
-    tile.mix(scores, KEYS, at.k + s0 * z.kRow, dq, s0 > 0);
+    tile.mix(scores, KEYS, at.k + s0 * z.kRow, dq, s0 > first);
     tile.spread(scores, KEYS, q, at.dk + s0 * z.kRow);
   }
 }
 
 }  // namespace
 
-// Equals attention of src/engine/ops/fused-attention.ts. Operands: q, k, v, mask if there is one, y.
+// Equals attention of src/engine/ops/fused-attention.ts. Operands: q, k, v, then mask, segments and key where they are
+// given, y.
 void attention(const Call& c) {
   Sizes z(c);
-  Index tiles = divideUp(z.queries, QUERIES), out = z.mask == nullptr ? 3 : 4, perGroup = z.heads / z.groups;
+  Index tiles = divideUp(z.queries, QUERIES), perGroup = z.heads / z.groups;
   parallelFor(z.batch * z.heads * tiles, z.work(), [&](Index task) {
     // The tiles with the most keys come first, so that no thread is left with a long one.
     Index t0 = (tiles - 1 - task % tiles) * QUERIES, head = task / tiles;
     Index b = head / z.heads, h = head % z.heads;
     Index from = z.headAt(b, h) + t0 * z.qRow, keys = z.groupAt(b, h / perGroup);
     forwardTile(z, b, h, t0, c.at<float>(0) + from, c.at<float>(1) + keys, c.at<float>(2) + keys,
-                c.at<float>(static_cast<int>(out)) + from);
+                c.at<float>(z.next) + from);
   });
 }
 
-// Equals attentionGrad of src/engine/ops/fused-attention.ts. Operands: q, k, v, mask if there is one, output, ct, dq, dk,
-// dv. One group of one batch is one chunk: its sums over queries and heads have one order.
+// Equals attentionGrad of src/engine/ops/fused-attention-grad.ts. Operands: q, k, v, then mask, segments and key where they
+// are given, output, ct, dq, dk, dv. One group of one batch is one chunk: its sums over queries and heads have one order.
 void attentionGrad(const Call& c) {
   Sizes z(c);
-  int next = z.mask == nullptr ? 3 : 4;
+  int next = z.next;
   Index perGroup = z.heads / z.groups;
   parallelFor(z.batch * z.groups, z.work() * 3, [&](Index task) {
-    float* weights = scratchOf<float>(TILE, QUERIES * (wholeVectors(z.keys) + KEYS));
+    float* weights = scratchOf<float>(TILE, QUERIES * (wholeVectors(z.keys) + 2 * KEYS));
     Index b = task / z.groups, keys = z.groupAt(b, task % z.groups);
     float *dk = c.at<float>(next + 3) + keys, *dv = c.at<float>(next + 4) + keys;
     zeroRows(dk, z.keys, z.depth, z.kRow);

@@ -8,6 +8,7 @@ export * from "./conv.ts";
 export * from "./copy.ts";
 export * from "./create.ts";
 export * from "./fused-activation.ts";
+export * from "./fused-attention-grad.ts";
 export * from "./fused-attention.ts";
 export * from "./fused-contraction.ts";
 export * from "./fused-dropout.ts";

@@ -1,14 +1,5 @@
 // Attention as the language models use it: heads side by side, causal, apart by document, with dropout, or over a cache.
-import {
-  arange,
-  attention,
-  cachedAttention,
-  dropout,
-  softmax,
-  where,
-  writeBlocks,
-  type Tensor,
-} from "../../engine/tensor/index.ts";
+import { attention, cachedAttention, writeBlocks, type Tensor } from "../../engine/tensor/index.ts";
 import type { CachedPass, LayerCache, Pass } from "./causal-lm.ts";
 
 /** Queries, keys and values with heads inside: q [B, T, H, D]; k, v [B, T, G, D]. */
@@ -48,11 +39,9 @@ export function attend(
     return { y: y.reshape(flat), cache: next };
   }
   const [a, b, c] = [swapHeads(q), swapHeads(k), swapHeads(v)];
-  const { context, mask } = pass;
-  const y =
-    context.training && rate > 0
-      ? droppedAttention({ q: a, k: b, v: c }, { mask, key: context.key(), rate })
-      : attention(a, { k: b, v: c, causal: true, ...(mask === undefined ? {} : { mask }) });
+  const { context, segments } = pass;
+  const dropout = context.training && rate > 0 ? { key: context.key(), rate } : undefined;
+  const y = attention(a, { k: b, v: c, causal: true, segments, dropout });
   return { y: swapHeads(y).reshape(flat), cache: undefined };
 }
 
@@ -66,31 +55,4 @@ function overCache(
     v: writeBlocks(cache.v, { block: v, rows, starts: position }),
   };
   return { y: cachedAttention(q, { ...next, rows, lengths }), cache: next };
-}
-
-// The fused kernel draws no random numbers: with dropout the weights [B, H, T, T] are computed as they are written in
-// the paper (Srivastava et al. 2014 on Vaswani et al. 2017). q: [B, H, T, D]; k, v: [B, G, T, D].
-function droppedAttention(
-  { q, k, v }: Heads,
-  { mask, key, rate }: { readonly mask: Tensor | undefined; readonly key: Tensor; readonly rate: number },
-): Tensor {
-  const [batch, heads, time, depth] = q.shape as [number, number, number, number];
-  const groups = k.shape[1]!;
-  const together = [batch, groups, (heads / groups) * time];
-  const scores = q
-    .reshape([...together, depth])
-    .matmul(k.transpose([0, 1, 3, 2]))
-    .mul(1 / Math.sqrt(depth))
-    .reshape([batch, heads, time, time]);
-  const causal = lowerTriangle(time);
-  const allowed = mask === undefined ? causal : causal.cast("int32").mul(mask.cast("int32")).greater(0);
-  const weights = dropout(softmax(where(allowed, scores, -1e30)), key, rate);
-  return weights
-    .reshape([...together, time])
-    .matmul(v)
-    .reshape(q.shape);
-}
-
-function lowerTriangle(time: number): Tensor {
-  return arange(time).expandDims(1).greaterEqual(arange(time)); // [T, T]
 }

@@ -99,8 +99,8 @@ export interface Pass {
   readonly context: Context;
   /** int32 [T] or [B, T]. */
   readonly positions: Tensor;
-  /** bool [B, 1, T, T]: tokens of the same document. */
-  readonly mask: Tensor | undefined;
+  /** int32 [B, T]: the document of each token. */
+  readonly segments: Tensor | undefined;
   readonly cached: CachedPass | undefined;
 }
 
@@ -162,25 +162,21 @@ export function partsOf(input: CausalInput, context: Context, contextLength: num
       .add(arange(time))
       .minimum(contextLength - 1);
     const cached = { rows, position, lengths: position.add(time) };
-    return { ids, cache, pick, pass: { context, positions, mask: undefined, cached } };
+    return { ids, cache, pick, pass: { context, positions, segments: undefined, cached } };
   }
   const { segments } = given;
   if (segments !== undefined) expectInts("segments", segments, [batch, time]);
-  // [B, 1, T, T]: one byte for each pair, the same in all layers and heads.
-  const mask =
-    segments === undefined
-      ? undefined
-      : segments.reshape([batch, 1, time, 1]).equal(segments.reshape([batch, 1, 1, time]));
-  const positions = given.positions ?? (mask === undefined ? arange(time) : restarted(mask));
+  const positions = given.positions ?? (segments === undefined ? arange(time) : restarted(segments));
   if (positions.rank !== 1 || positions.shape[0] !== time) expectInts("positions", positions, [batch, time]);
-  return { ids, cache: undefined, pick: undefined, pass: { context, positions, mask, cached: undefined } };
+  return { ids, cache: undefined, pick: undefined, pass: { context, positions, segments, cached: undefined } };
 }
 
 // How many earlier tokens are of the same document.
-function restarted(mask: Tensor): Tensor {
-  const [batch, , time] = mask.shape as [number, number, number];
+function restarted(segments: Tensor): Tensor {
+  const time = segments.shape[1]!;
+  const same = segments.expandDims(2).equal(segments.expandDims(1)); // [B, T, T]
   const earlier = arange(time).expandDims(1).greater(arange(time));
-  return mask.reshape([batch, time, time]).cast("int32").mul(earlier.cast("int32")).sum({ axis: -1 });
+  return same.cast("int32").mul(earlier.cast("int32")).sum({ axis: -1 });
 }
 
 function expectInts(name: string, x: Tensor, shape: readonly number[]): void {

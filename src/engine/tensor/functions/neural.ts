@@ -52,7 +52,11 @@ export interface AttentionOptions {
   /** Position t sees positions up to t only. */
   readonly causal?: boolean;
   /** bool, true where a query may look: broadcasts to [batch, heads, queries, keys]. */
-  readonly mask?: Tensor;
+  readonly mask?: Tensor | undefined;
+  /** int32 [batch, positions], for as many keys as queries: the document of each. A position sees those of its own. */
+  readonly segments?: Tensor | undefined;
+  /** Drops a share `rate` of the weights, chosen by the key; the others are scaled by 1/(1 − rate). */
+  readonly dropout?: { readonly key: Tensor; readonly rate: number } | undefined;
   /** 1/√depth unless said. */
   readonly scale?: number;
 }
@@ -63,13 +67,25 @@ export interface AttentionOptions {
  */
 export function attention(
   q: Tensor,
-  { k, v, causal = false, mask, scale }: AttentionOptions & { readonly k: Tensor; readonly v: Tensor },
+  {
+    k,
+    v,
+    causal = false,
+    mask,
+    segments,
+    dropout: dropped,
+    scale,
+  }: AttentionOptions & { readonly k: Tensor; readonly v: Tensor },
 ): Tensor {
-  const inputs = mask === undefined ? [q, k, v] : [q, k, v, mask];
-  return applyMany(
-    (a, b, c, m) => ops.attention(a, { k: b, v: c, mask: m }, { causal, ...(scale === undefined ? {} : { scale }) }),
-    inputs,
-  );
+  const rate = dropped?.rate ?? 0;
+  if (!(rate >= 0 && rate < 1)) throw new ArgumentError("attention", `the rate must be in [0, 1): received ${rate}`);
+  const key = rate > 0 ? dropped?.key : undefined;
+  const options = { causal, rate, ...(scale === undefined ? {} : { scale }) };
+  const inputs = [q, k, v, mask, segments, key].filter((x) => x !== undefined);
+  return applyMany((...values) => {
+    const named = ops.attentionInputs(values);
+    return ops.attention(named.q, named, options);
+  }, inputs);
 }
 
 /** `base` [N, S, …] with block [B, T, …] written over it: block i lies in row rows[i], from place starts[i] on; both int32 [B]. */

@@ -1,23 +1,25 @@
 // Attention and its gradient: kernels that hold a few rows of the scores at a time.
 import { floatBits } from "../../../plan/index.ts";
-import { attentionDims, type AttentionAttrs, type CachedAttentionAttrs } from "../../../ops/index.ts";
+import { attentionDims, attentionInputs, type AttentionAttrs, type CachedAttentionAttrs } from "../../../ops/index.ts";
 import { rule, type LowerRule, type LowerRules } from "./lowering.ts";
 
-/** A rule for inputs q, k, v, perhaps a mask, and `others` arrays like q; `products` of queries, keys and depth are taken. */
+/** A rule for the inputs of attention and `others` arrays like q; `products` of queries, keys and depth are taken. */
 function attended(others: number, products: number): LowerRule {
   return rule<AttentionAttrs>(({ op, attrs, inputs }) => {
-    const { causal, scale, inside = false } = attrs;
-    const mask = inputs.length === 4 + others ? inputs[3] : undefined;
-    const { batch, heads, groups, queries, keys, depth } = attentionDims(
-      inputs.slice(0, inputs.length - others),
-      inside,
-    );
+    const { causal, scale, inside = false, rate = 0 } = attrs;
+    const own = inputs.slice(0, inputs.length - others);
+    const { mask, segments } = attentionInputs(own);
+    const { batch, heads, groups, queries, keys, depth } = attentionDims(own, inside);
     // A mask of one batch or one head serves all of them.
-    const own = [0, 1].map((axis) => Number(mask !== undefined && mask.shape[axis] !== 1));
+    const masked = [mask !== undefined, ...[0, 1].map((axis) => mask !== undefined && mask.shape[axis] !== 1)];
     const sizes = [batch, heads, groups, queries, keys, depth];
     return {
       kernel: op.name,
-      params: [...sizes, Number(causal), floatBits(scale), Number(mask !== undefined), ...own, Number(inside)],
+      params: [
+        ...[...sizes, Number(causal), floatBits(scale), ...masked.map(Number), Number(inside)],
+        // A weight is dropped where 24 random bits are below this.
+        ...[Number(segments !== undefined), Math.ceil(rate * 2 ** 24), floatBits(1 / (1 - rate))],
+      ],
       flops: (2 * products * batch * heads * queries * keys * depth) / (causal ? 2 : 1),
     };
   });
