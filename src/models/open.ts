@@ -40,7 +40,8 @@ const ENDS = ["<|endoftext|>", "<|end_of_text|>", "</s>"];
  */
 export async function openModel(folder: string): Promise<OpenModel> {
   const inside = join(folder, "model");
-  const isRun = !existsSync(join(folder, MODEL_FILES.config)) && existsSync(join(inside, MODEL_FILES.config));
+  // A run has a config.json as well, of the run; weights lie in its model alone.
+  const isRun = !existsSync(join(folder, MODEL_FILES.weights)) && existsSync(join(inside, MODEL_FILES.config));
   const home = isRun ? inside : folder;
   const { model, tokenizer } = await loadModelFolder(home);
   if (tokenizer === undefined) {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { generate } from "../../src/generate/index.ts";
 import { readMetrics } from "../../src/learn/train/index.ts";
-import { loadModelFolder } from "../../src/models/index.ts";
+import { openModel } from "../../src/models/index.ts";
 import { checkRecipe, pretrain, recipeOfRun, type Recipe, type RecipeInput } from "../../src/tasks/index.ts";
 
 const root = mkdtempSync(join(tmpdir(), "chainrule-pretrain-"));
@@ -54,9 +54,9 @@ describe("pretrain", () => {
   }, 60_000);
 
   it("leaves a model that generates", async () => {
-    const { model, tokenizer } = await loadModelFolder(join(root, "whole/model"));
+    const { model, tokenizer } = await openModel(join(root, "whole"));
     let text = "";
-    for await (const token of generate(model, tokenizer!.encode("ROMEO:"), { tokenizer: tokenizer!, maxTokens: 20 }))
+    for await (const token of generate(model, tokenizer.encode("ROMEO:"), { tokenizer, maxTokens: 20 }))
       text += token.text;
     expect(text).toHaveLength(20);
   });
