@@ -4,7 +4,7 @@ import type { ProgramMemory } from "./plan-program.ts";
 
 /** Memory of a run in bytes. */
 export interface PlanMemory extends ProgramMemory {
-  /** What a step computes besides gradients: `arena − gradients`. */
+  /** What a step needs on the way where gradients do not lie (yet): `arena − gradients`. */
   readonly activations: number;
   /** Tokens in memory. */
   readonly data: number;
@@ -26,21 +26,25 @@ export interface Machine {
   readonly available: number;
 }
 
-/** Memory of a run from that of its programs. */
+/** What the heap of JavaScript and the kernels' own rooms grow by once steps run; measured, see decision 0025. */
+const RUNNING = 20 * 2 ** 20;
+
+/** Memory of a run from that of its programs; `process` is the resident size before anything of it lies in memory. */
 export function memoryOf(
   program: ProgramMemory,
   { data, process: own }: { readonly data: number; readonly process: number },
 ): PlanMemory {
   const { weights, optimizer, gradients, arena, evaluation, cache } = program;
+  const running = own + RUNNING;
   const state = weights + optimizer;
   // A checkpoint is arrays read from the device, then the bytes of its files: both are there at the same time.
   const checkpoint = 2 * state;
-  const training = own + data + state + arena;
+  const training = running + data + state + arena;
   return {
     ...program,
     activations: Math.max(0, arena - gradients),
     data,
-    process: own,
+    process: running,
     checkpoint,
     training,
     peak: training + evaluation + cache + checkpoint,

@@ -1,4 +1,5 @@
 // What makes a run fit: every option is planned as the run itself is, alone and together with others.
+import type { PlannedData } from "./plan-data.ts";
 import { memoryOf, type PlanMemory } from "./plan-memory.ts";
 import { programOf } from "./plan-program.ts";
 import type { Recipe } from "./recipe-types.ts";
@@ -29,19 +30,21 @@ const CHUNK = 256;
 export function suggestionsFor(
   recipe: Recipe,
   planned: {
-    readonly vocabSize: number;
+    readonly data: PlannedData;
     readonly evaluated: boolean;
     readonly memory: PlanMemory;
+    readonly process: number;
     readonly available: number;
   },
 ): Suggestion[] {
-  const { vocabSize, evaluated, memory, available } = planned;
+  const { data, evaluated, memory, process: own, available } = planned;
+  const { vocabSize } = data;
   const settings = settingsOf(recipe, vocabSize);
   const tried = (option: Option): Suggestion => {
     const changed = withChange(recipe, option.change);
     const program = programOf(changed, settingsOf(changed, vocabSize), { evaluated });
-    const own = memoryOf(program.memory, memory);
-    return { ...option, memory: own, fits: own.peak <= available };
+    const needed = memoryOf(program.memory, { data: data.bytes, process: own });
+    return { ...option, memory: needed, fits: needed.peak <= available };
   };
   // Of options with a degree the first that fits, else the furthest that still helps.
   const first = (options: readonly Option[]): Suggestion[] => {

@@ -81,7 +81,8 @@ export async function plan(recipe: Recipe, { measure = true, limit }: PlanOption
   const evaluated = data.validationTokens >= settings.time + 1;
   const { memory: program, cost } = programOf(recipe, settings, { evaluated });
   // This process has read the same code and compiled the same programs as the run will have.
-  const memory = memoryOf(program, { data: data.bytes, process: process.memoryUsage.rss() });
+  const own = process.memoryUsage.rss();
+  const memory = memoryOf(program, { data: data.bytes, process: own });
   const machine = machineMemory(limit);
   const fits = memory.peak <= machine.available;
   const step = stepFlops(cost, settings);
@@ -102,7 +103,9 @@ export async function plan(recipe: Recipe, { measure = true, limit }: PlanOption
     memory,
     machine,
     fits,
-    suggestions: fits ? [] : suggestionsFor(recipe, { ...data, evaluated, memory, available: machine.available }),
+    suggestions: fits
+      ? []
+      : suggestionsFor(recipe, { data, evaluated, memory, process: own, available: machine.available }),
   };
   if (measurable !== undefined) return { ...base, unmeasured: measurable };
   return { ...base, time: timeOf(recipe, base, await measureTime(recipe, settings, { evaluated })) };
