@@ -95,16 +95,13 @@ export class Scheduler {
     const texts = jobs.map((job, index) => this.#text(job, { index, events, signal }));
     if (this.#waiting.length + texts.length > this.#queue + this.#free.length) {
       const { running, waiting } = this.state;
-      throw new QueueFullError(
-        "queue",
-        `is full: ${running} texts run, ${waiting} wait, received ${texts.length} more`,
-        {
-          hint: "try again later",
-        },
-      );
+      const received = `received ${texts.length} more`;
+      throw new QueueFullError("queue", `is full: ${running} texts run, ${waiting} wait, ${received}`, {
+        hint: "try again later",
+      });
     }
     this.#waiting.push(...texts);
-    this.#loop ??= this.#run().finally(() => (this.#loop = undefined));
+    this.#loop ??= this.#run();
     return events;
   }
 
@@ -130,18 +127,25 @@ export class Scheduler {
   }
 
   async #run(): Promise<void> {
-    while (this.#running.size + this.#waiting.length > 0) {
-      // Requests, and clients that leave, are heard between any two steps.
-      await setImmediate();
-      this.#dropCancelled();
-      while (this.#free.length > 0 && this.#waiting.length > 0) {
-        const text = this.#waiting.shift()!;
-        text.slot = this.#free.pop()!;
-        this.#running.add(text);
-      }
-      await this.#readPrompts();
-      await this.#step();
+    try {
+      while (this.#running.size + this.#waiting.length > 0) await this.#turn();
+    } finally {
+      // In the same breath as the last look at the queue: who comes later starts a loop of their own.
+      this.#loop = undefined;
     }
+  }
+
+  async #turn(): Promise<void> {
+    // Requests, and clients that leave, are heard between any two steps.
+    await setImmediate();
+    this.#dropCancelled();
+    while (this.#free.length > 0 && this.#waiting.length > 0) {
+      const text = this.#waiting.shift()!;
+      text.slot = this.#free.pop()!;
+      this.#running.add(text);
+    }
+    await this.#readPrompts();
+    await this.#step();
   }
 
   #dropCancelled(): void {

@@ -3,15 +3,17 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { buildPackage, main } from "../built-package.ts";
 import { tinyFolder } from "../serve/tiny-folder.ts";
 
-const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 const { FORCE_COLOR: _, NO_COLOR: __, ...env } = process.env;
 let folder: string;
 let remove: () => Promise<void>;
-beforeAll(async () => ({ folder, remove } = await tinyFolder()));
+beforeAll(async () => {
+  await buildPackage();
+  ({ folder, remove } = await tinyFolder());
+}, 120_000);
 afterAll(() => remove());
 
 function run(args: string[], input: string = ""): { code: number | null; out: string; err: string } {

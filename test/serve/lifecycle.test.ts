@@ -148,4 +148,14 @@ describe("a scheduler", () => {
     expect(await all(good)).toHaveLength(3);
     await scheduler.idle();
   });
+
+  it("takes up work that comes the moment it has run out of it", async () => {
+    const scheduler = new Scheduler(opened.model, { slots: 1, queue: 0 });
+    const job = { prompt: [5], options: { maxTokens: 2 } };
+    for (let pause = 0; pause < 40; pause++) {
+      expect(await all(scheduler.submit([job]))).toHaveLength(2);
+      for (let i = 0; i < pause; i++) await Promise.resolve();
+    }
+    await scheduler.idle();
+  });
 });
