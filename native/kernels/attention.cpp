@@ -10,6 +10,7 @@ namespace VARIANT {
 namespace {
 
 constexpr Index QUERIES = 64;  // rows of a tile
+constexpr Index AHEAD = 16;    // rows of V between what is read and what is asked for
 constexpr Index KEYS = 128;    // columns of a tile: a tile of scores is 32 KiB
 
 // Rows of scores are as long as whole vectors: what is behind the last score is never read as one.
@@ -110,6 +111,11 @@ struct Tile {
   }
 };
 
+// Asks for one head's row of K or V. With heads inside, rows are far apart: the memory's own look-ahead does not see them.
+ALWAYS_INLINE void askFor(const float* row, Index depth) {
+  for (Index i = 0; i < depth; i += 16) __builtin_prefetch(row + i);
+}
+
 // One query over its keys, as in decoding: K and V are read once, in place.
 void oneQuery(const Sizes& z, Index b, Index h, Index t, const float* q, const float* k, const float* v, float* y) {
   Range range = z.keysOf(b, t, 1);
@@ -121,6 +127,7 @@ void oneQuery(const Sizes& z, Index b, Index h, Index t, const float* q, const f
     F part[W];
     for (Index j = 0; j < W; j++) {
       const float* row = k + least(s + j, n - 1) * z.kRow;
+      if (s + W + j < n) askFor(row + W * z.kRow, depth);
       F sum = {};
       eachVector(depth, [&](Index i, Index count) { sum += loadUpTo(row + i, count) * loadUpTo(q + i, count); });
       part[j] = sum;
@@ -140,6 +147,7 @@ void oneQuery(const Sizes& z, Index b, Index h, Index t, const float* q, const f
     for (; s + 4 <= n; s += 4)
       for (int j = 0; j < 4; j++) {
         const float* row = v + (s + j) * z.kRow + i;
+        if (s + j + AHEAD < n) askFor(row + AHEAD * z.kRow, least(2 * W, depth - i));
         sum[j][0] += scores[s + j] * loadUpTo(row, first);
         if (second > 0) sum[j][1] += scores[s + j] * loadUpTo(row + W, second);
       }

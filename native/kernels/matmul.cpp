@@ -120,7 +120,8 @@ void fewByColumns(Index m, Index n, Index k, Matrix a, Matrix b, float* c, const
 // (deep) and, where it is wide, strips of columns. Sums of pieces are joined in their order.
 template <class Finish>
 void fewByPieces(Index m, Index n, Index k, Matrix a, Matrix b, float* c, const Finish& finish) {
-  constexpr Index PIECES = 8, WIDEST = 4096;
+  // Many pieces, so that a thread that is done early finds more; not too many, as one thread joins their sums.
+  constexpr Index PIECES = 16, WIDEST = 4096;
   Index wide = WIDEST / (m <= 1 ? 1 : m <= 2 ? 2 : m <= 4 ? 4 : 8), strips = divideUp(n, wide);
   Index pieces = most(1, PIECES / strips), deep = divideUp(divideUp(k, pieces), 4) * 4;
   pieces = divideUp(k, deep);

@@ -197,6 +197,24 @@ describe("dropout", () => {
   });
 });
 
+describe("training with dropout in attention", () => {
+  it("inside documents too, never holds the weights [B, H, T, T]", () =>
+    withDevice("wasm", () => {
+      const [batch, time, heads] = [2, 256, 8];
+      const sizes = { n_positions: time, n_embd: 8, n_layer: 1, n_head: heads, vocab_size: 64 };
+      const model = build({ ...tinyConfigs["gpt2"]!, ...sizes, attn_pdrop: 0.2 });
+      const rows = ints(Array.from({ length: batch }, () => Array.from({ length: time }, (_, t) => t % 64)));
+      const positions = ints([Array.from({ length: time }, (_, t) => t)]).reshape([time]);
+      const input = { ids: rows, segments: rows, positions };
+      const loss = (params: NamedTensors): Tensor => {
+        const context = new Context({ training: true, key: random.key(1) });
+        return causalLoss(model.pure(params, input, context).output as Tensor, rows);
+      };
+      const { plan } = jit((values: NamedTensors) => valueAndGrad(loss)(values)).lower(model.tensors());
+      expect(plan.arenaBytes).toBeLessThan((batch * heads * time * time * 4) / 2);
+    }));
+});
+
 describe("a mixture of experts", () => {
   it("gives each token its best experts, weighted by their probabilities, and drops none", () => {
     const model = build(tinyConfigs["mixtral"]!);
