@@ -1,6 +1,6 @@
-// Random numbers from a key: Threefry-2x32 with 20 rounds (Salmon et al. 2011), W counters at a time.
+// Random numbers from a key: words of its stream, and what is made of them.
 #include "kernels.hpp"
-#include "vec.hpp"
+#include "threefry.hpp"
 
 namespace chainrule {
 namespace VARIANT {
@@ -8,37 +8,6 @@ namespace VARIANT {
 namespace {
 
 constexpr Index CHUNK = 8192;  // words of one chunk, an even number
-
-// Two words for each counter (0, x1): the block function of src/engine/core/key.ts.
-template <class V>
-ALWAYS_INLINE void threefry(uint32_t k0, uint32_t k1, V& x0, V& x1) {
-  const int rotations[2][4] = {{13, 15, 26, 6}, {17, 29, 16, 24}};
-  const uint32_t ks[3] = {k0, k1, k0 ^ k1 ^ 0x1bd11bda};
-  x0 += k0;
-  x1 += k1;
-#pragma GCC unroll 5
-  for (int group = 0; group < 5; group++) {
-#pragma GCC unroll 4
-    for (int round = 0; round < 4; round++) {
-      int r = rotations[group % 2][round];
-      x0 += x1;
-      x1 = ((x1 << r) | (x1 >> (32 - r))) ^ x0;
-    }
-    x0 += ks[(group + 1) % 3];
-    x1 += ks[(group + 2) % 3] + static_cast<uint32_t>(group + 1);
-  }
-}
-
-// Words [from, from + 2W) of the stream of a key; `from` is even.
-ALWAYS_INLINE void words(const uint32_t* key, Index from, uint32_t* out) {
-  U x0 = {}, x1;
-  for (int i = 0; i < W; i++) x1[i] = static_cast<uint32_t>(from / 2 + i);
-  threefry(key[0], key[1], x0, x1);
-  for (int i = 0; i < W; i++) {
-    out[2 * i] = x0[i];
-    out[2 * i + 1] = x1[i];
-  }
-}
 
 // Calls fn(position, words, count) for each 2W words of a stream of n.
 template <class Fn>
