@@ -71,12 +71,11 @@ const matmulOp: OpRecord<MatmulAttrs> = {
   exchanged: ([a, b], { transposeA, transposeB }) => product(b!, a!, !transposeB, !transposeA),
   // A transposed operand is read the other way round instead of moved, one in bfloat16 as it is.
   simplify: ({ inputs: [a, b], attrs: { transposeA, transposeB }, producer }) => {
-    const [p, q] = [stored(a!, producer), stored(b!, producer)];
-    if (p !== undefined || q !== undefined) return [product(p ?? a!, q ?? b!, transposeA, transposeB)];
     const x = untransposed(a!, producer);
     const y = untransposed(b!, producer);
-    if (x === undefined && y === undefined) return undefined;
-    return [product(x ?? a!, y ?? b!, transposeA !== (x !== undefined), transposeB !== (y !== undefined))];
+    const [left, right] = [x ?? a!, y ?? b!].map((value) => stored(value, producer) ?? value) as [Value, Value];
+    if (left === a && right === b) return undefined;
+    return [product(left, right, transposeA !== (x !== undefined), transposeB !== (y !== undefined))];
   },
   samples: [
     { inputs: [float([2, 3]), float([3, 4])], attrs: { transposeA: false, transposeB: false } },

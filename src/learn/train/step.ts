@@ -21,6 +21,7 @@ import { applyUpdates, mapTensors, type Optimizer, type TensorMap } from "../opt
 import { accumulateGradients, type Accumulated, type MicroPass, type MicroValue } from "./accumulate.ts";
 import { outputsOf, type Objective, type ObjectiveValue, type StepBatch } from "./objective.ts";
 import type { Carried, TrainState } from "./state.ts";
+import { storeLike, widen, type Rounding } from "./storage.ts";
 
 /** What a step tells besides the new state. */
 export interface StepOutputs {
@@ -86,12 +87,17 @@ export interface StepOptions {
    * means of (`ObjectiveValue.count`: trained tokens). Random layers draw anew in each part. No predictions.
    */
   readonly accumulate?: number;
+  /** How what the state keeps in bfloat16 is rounded; default "stochastic", by a key of its own for each step. */
+  readonly rounding?: Rounding;
   /**
    * Whether calls take a largest loss (`lossLimit`): a step above it leaves the state as it was, like one that is not
    * finite. For guards against spikes. Default false.
    */
   readonly lossLimit?: boolean;
 }
+
+// The stream of a step's key that rounds; micro-batches have the small numbers.
+const ROUNDING = 0x726f756e;
 
 type Fixed = { readonly frozen: TensorMap; readonly key: Tensor; readonly limit?: Tensor };
 
@@ -108,13 +114,14 @@ type Fixed = { readonly frozen: TensorMap; readonly key: Tensor; readonly limit?
  */
 export function makeStep(module: Module<never, unknown>, options: StepOptions): TrainStep {
   const { objective, optimizer, guard = true, rematerialize = false, accumulate = 1 } = options;
-  const { predictions = accumulate === 1, lossLimit = false } = options;
+  const { predictions = accumulate === 1, lossLimit = false, rounding = "stochastic" } = options;
   if (!Number.isSafeInteger(accumulate) || accumulate < 1)
     throw new ArgumentError("makeStep", `\`accumulate\` is a whole number ≥ 1: received ${accumulate}`);
   if (accumulate > 1 && predictions)
     throw new ArgumentError("makeStep", "micro-batches keep no predictions", { hint: "predictions: false" });
   const body = (carried: Carried, fixed: Fixed, batch: StepBatch): readonly [Carried, StepOutputs] => {
     const key = random.foldIn(fixed.key, carried.step);
+    const params = widen(carried.params);
     const pass = (part: StepBatch, states: TensorMap, passKey: Tensor): ((params: TensorMap) => Forward) => {
       const context = new Context({ training: true, key: passKey });
       return (params) => {
@@ -124,25 +131,25 @@ export function makeStep(module: Module<never, unknown>, options: StepOptions): 
     };
     const kept = <R>(fn: (params: TensorMap) => R): ((params: TensorMap) => R) => (rematerialize ? checkpoint(fn) : fn);
     const whole = (): readonly [Forward, TensorMap] =>
-      valueAndGrad(kept(pass(batch, carried.states, key)))(carried.params);
+      valueAndGrad(kept(pass(batch, carried.states, key)))(widen(carried.params));
     const inParts = (): readonly [Forward, TensorMap] => {
       const micro: MicroPass = (states, part, number) => {
         const run = pass(part, states, random.foldIn(key, number));
-        return valueAndGrad(kept((params: TensorMap) => weighed(run(params), part)))(carried.params);
+        return valueAndGrad(kept((params: TensorMap) => weighed(run(params), part)))(widen(carried.params));
       };
-      const sums = accumulateGradients(micro, { batch, accumulate, params: carried.params, states: carried.states });
-      return withPenalty(module, carried.params, { ...sums, frozen: fixed.frozen });
+      const sums = accumulateGradients(micro, { batch, accumulate, params, states: carried.states });
+      return withPenalty(module, params, { ...sums, frozen: fixed.frozen });
     };
     const [[loss, extra], gradients] = accumulate === 1 ? whole() : inParts();
     // Known before the update, so that update and selection are one pass over the parameters.
     const sound = allFinite(loss, gradients);
     const finite = fixed.limit === undefined ? sound : logicalAnd(sound, loss.lessEqual(fixed.limit));
-    const { updates, state: optState } = optimizer.transformation.update(gradients, carried.optState, carried.params);
+    const { updates, state: optState } = optimizer.transformation.update(gradients, widen(carried.optState), params);
+    const updated = { params: applyUpdates(params, updates), optState };
     const next: Carried = {
       step: carried.step.add(1),
-      params: applyUpdates(carried.params, updates),
       states: extra.states,
-      optState: optState,
+      ...storeLike(updated, carried, { key: random.foldIn(key, ROUNDING), rounding }),
     };
     const outputs = { loss, parts: extra.parts, finite, predictions: extra.predictions };
     return [guard ? (select(finite, next, carried) as Carried) : next, outputs];

@@ -67,8 +67,19 @@ export interface TrainingRecipe {
   readonly zLoss: number;
   /** Tokens whose logits exist at the same time; all unless given. */
   readonly lossChunk?: number | undefined;
+  readonly storage: StorageRecipe;
   readonly optimizer: OptimizerRecipe;
   readonly schedule: ScheduleRecipe;
+}
+
+/** What matrices and their optimizer memory are kept in; everything is computed in float32. */
+export interface StorageRecipe {
+  /** Default "float32". */
+  readonly weights: "float32" | "bfloat16";
+  /** Default "float32". */
+  readonly states: "float32" | "bfloat16";
+  /** How an updated value becomes bfloat16; default "stochastic". */
+  readonly rounding: "stochastic" | "nearest";
 }
 
 export interface OptimizerRecipe {

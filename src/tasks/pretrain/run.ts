@@ -93,14 +93,21 @@ export async function pretrain(recipe: Recipe, options: PretrainOptions = {}): P
     const settings = settingsOf(recipe, corpus.tokenizer.vocabSize);
     const model = modelOf(recipe, settings).init(seed, { dtype: "int32", shape: [1, 1] });
     const optimizer = optimizerOf(training.optimizer, scheduleOf(training.schedule, settings));
-    const { labelSmoothing, zLoss, lossChunk, accumulate } = training;
+    const { labelSmoothing, zLoss, lossChunk, accumulate, storage } = training;
     const objective = tokenObjective({
       labelSmoothing,
       zLoss,
       ...(lossChunk === undefined ? {} : { chunk: lossChunk }),
     });
-    const step = makeStep(model, { objective, optimizer, accumulate, predictions: false, lossLimit: true });
-    const fresh = createState(model, { optimizer, seed, take: true });
+    const step = makeStep(model, {
+      objective,
+      optimizer,
+      accumulate,
+      rounding: storage.rounding,
+      predictions: false,
+      lossLimit: true,
+    });
+    const fresh = createState(model, { optimizer, seed, take: true, storage });
     const store = new CheckpointStore(join(out, "checkpoints"));
     const found = resume ? await store.latest(fresh) : undefined;
     for (const line of found?.skipped ?? []) say(`a checkpoint is damaged and was passed over: ${line}`);
