@@ -85,11 +85,13 @@ export function createState(
   // A jitted identity returns copies: the module's own Tensors stay alive when the state's are donated.
   const values = take ? module.tensors() : jit((all: TensorMap) => all)(module.tensors());
   const { params, frozen, states } = splitValues(module, values);
+  const stored = store({ params, optState: optimizer.transformation.init(params) }, storage);
   return {
     step: zeros([], "int32"),
+    params: stored.params,
     frozen,
     states,
-    ...store({ params, optState: optimizer.transformation.init(params) }, storage),
+    optState: stored.optState,
     key: tensor(new HostArray("uint32", [2], Uint32Array.from(foldIn(keyOf(seed), TRAINING)))),
     position: { seed, epoch: 0, sample: 0 },
   };

@@ -70,6 +70,7 @@ samples: # text of the model while it trains; leave out for none
 
 # guard:                     # leaves out batches whose loss is a spike
 #   threshold: 6             # standard deviations above the last losses
+#   normThreshold:         # the same for the norm of all gradients
 #   window: 128
 #   action: skip             # or rollback: back to the last checkpoint besides
 

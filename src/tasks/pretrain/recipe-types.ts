@@ -141,6 +141,8 @@ export interface SampleRecipe {
 export interface GuardRecipe {
   /** Standard deviations above the mean of the last losses; default 6. */
   readonly threshold: number;
+  /** The same for the norm of all gradients; not looked at unless given. */
+  readonly normThreshold?: number | undefined;
   /** Losses looked back on; default 128. */
   readonly window: number;
   /** Leaves the batch out (default), or goes back to the last checkpoint besides. */

@@ -100,6 +100,7 @@ const samples = z.strictObject({
 
 const guard = z.strictObject({
   threshold: z.number().positive().default(6),
+  normThreshold: z.number().positive().optional(),
   window: z.int().min(2).default(128),
   action: z.enum(["skip", "rollback"]).default("skip"),
 });

@@ -106,6 +106,7 @@ export async function pretrain(recipe: Recipe, options: PretrainOptions = {}): P
       rounding: storage.rounding,
       predictions: false,
       lossLimit: true,
+      gradientNorm: training.optimizer.clip > 0 || recipe.guard?.normThreshold !== undefined,
     });
     const fresh = createState(model, { optimizer, seed, take: true, storage });
     const store = new CheckpointStore(join(out, "checkpoints"));
@@ -259,10 +260,12 @@ async function callbacksOf(recipe: Recipe, { model, corpus, settings, flops, opt
   const { out, checkpoints, guard, log } = recipe;
   const folder = join(out, "checkpoints");
   const { tokenizer, validation } = corpus;
+  const { normThreshold = Infinity, ...rest } = { threshold: Infinity, ...guard };
+  const guardOptions = { ...rest, normThreshold };
   const rollback = guard?.action === "rollback" ? { folder, everySteps: checkpoints.every } : {};
   const tokensPerStep = settings.batch * settings.time;
   return [
-    lossGuard({ threshold: Infinity, ...guard, ...rollback }),
+    lossGuard({ ...guardOptions, ...rollback }),
     ...(recipe.samples === undefined
       ? []
       : [
