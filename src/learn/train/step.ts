@@ -21,7 +21,7 @@ import { applyUpdates, globalNorm, mapTensors, type Optimizer, type TensorMap } 
 import { accumulateGradients, type Accumulated, type MicroPass, type MicroValue } from "./accumulate.ts";
 import { outputsOf, type Objective, type ObjectiveValue, type StepBatch } from "./objective.ts";
 import type { Carried, TrainState } from "./state.ts";
-import { storeLike, widen, type Rounding } from "./storage.ts";
+import { keeper, widen, type Rounding } from "./storage.ts";
 
 /** What a step tells besides the new state. */
 export interface StepOutputs {
@@ -155,10 +155,10 @@ export function makeStep(module: Module<never, unknown>, options: StepOptions): 
     const norm = gradientNorm ? globalNorm(gradients) : undefined;
     const low = fixed.limit === undefined ? sound : logicalAnd(sound, loss.lessEqual(fixed.limit));
     const finite = fixed.normLimit === undefined ? low : logicalAnd(low, norm!.lessEqual(fixed.normLimit));
+    const keep = keeper(carried, { key: random.foldIn(key, ROUNDING), rounding });
     const { updates, state: optState } = optimizer.transformation.update(gradients, widen(carried.optState), params);
     const updated = { params: applyUpdates(params, updates), optState };
-    const stored = storeLike(updated, carried, { key: random.foldIn(key, ROUNDING), rounding });
-    // In the order of what it takes the place of: steps in one call go by it.
+    const stored = keep(updated);
     const next: Carried = {
       step: carried.step.add(1),
       params: stored.params,
@@ -303,13 +303,14 @@ function allFinite(loss: Tensor, gradients: TensorMap): Tensor {
   return Object.values(gradients).reduce((all, g) => logicalAnd(all, isFinite(g.sum())), isFinite(loss));
 }
 
+// In the order of what was: steps in one call go by it.
 function select(condition: Tensor, yes: TensorTree, no: TensorTree): TensorTree {
   const a = yes as { readonly [key: string]: TensorTree };
   const b = no as { readonly [key: string]: TensorTree };
   if (yes === no) return no;
   if (isTensor(yes)) return where(condition, yes, no as Tensor);
   if (Array.isArray(yes)) return yes.map((child, i) => select(condition, child as TensorTree, (no as TensorTree[])[i]));
-  return Object.fromEntries(Object.keys(a).map((key) => [key, select(condition, a[key], b[key])]));
+  return Object.fromEntries(Object.keys(b).map((key) => [key, select(condition, a[key], b[key])]));
 }
 
 function isTensor(x: unknown): x is Tensor {

@@ -43,34 +43,37 @@ export function store(stored: Stored, { weights = "float32", states = "float32" 
 }
 
 /**
- * What a step made, kept as its state was before. The key gives the random bits: two streams for each weight, of which weight
- * and first memory share one (16 bits each) and further memories the next ones. Source of the rounding: Gupta et al. (2015).
+ * How a step keeps what it makes: as its state was before. To be called ahead of the update: so the compiler sees the random
+ * words early and can round each value as soon as it is there. Each kept value has 16 random bits of its own; two of the
+ * same weight share a draw. Source of the rounding: Gupta et al. (2015).
  */
-export function storeLike(
-  next: Stored,
+export function keeper(
   before: Stored,
   { key, rounding }: { readonly key: Tensor; readonly rounding: Rounding },
-): Stored {
-  const kept = flattenTensors(before, "state");
-  const formats = new Map(kept.paths.map((path, i) => [path, kept.tensors[i]!.dtype]));
-  const made = flattenTensors(next, "state");
-  const paths = Object.keys(before.params);
-  const numbers = new Map(paths.map((path, i) => [path, i]));
-  /** Values of each weight that were rounded so far, and its words. */
-  const rounded = new Map<Path, { count: number; bits: Tensor | undefined }>();
-  return made.rebuild(
-    made.tensors.map((x, i) => {
-      if (formats.get(made.paths[i]!) !== "bfloat16") return x;
-      if (rounding === "nearest") return x.cast("bfloat16");
-      const owner = ownerOf(made.paths[i]!, x, before.params)!;
-      const drawn = rounded.get(owner) ?? { count: 0, bits: undefined };
-      const upper = drawn.count % 2 === 1;
-      const stream = numbers.get(owner)! + paths.length * Math.floor(drawn.count / 2);
-      const bits = upper ? drawn.bits! : random.bits(random.foldIn(key, stream), x.shape);
-      rounded.set(owner, { count: drawn.count + 1, bits });
-      return roundRandomly(x, bits, { upper });
-    }),
-  ) as Stored;
+): (next: Stored) => Stored {
+  const { params, optState } = before;
+  const { tensors, paths } = flattenTensors({ params, optState }, "state");
+  const keep = new Map<Path, (x: Tensor) => Tensor>();
+  const draws = new Map<Path, { bits: Tensor; used: number }>();
+  let stream = 0;
+  tensors.forEach((old, i) => {
+    if (old.dtype !== "bfloat16") return;
+    if (rounding === "nearest") {
+      keep.set(paths[i]!, (x) => x.cast("bfloat16"));
+      return;
+    }
+    const owner = ownerOf(paths[i]!, old, before.params)!;
+    let draw = draws.get(owner);
+    if (draw === undefined || draw.used === 2)
+      draws.set(owner, (draw = { bits: random.bits(random.foldIn(key, stream++), old.shape), used: 0 }));
+    const { bits } = draw;
+    const upper = draw.used++ === 1;
+    keep.set(paths[i]!, (x) => roundRandomly(x, bits, { upper }));
+  });
+  return (next) => {
+    const made = flattenTensors(next, "state");
+    return made.rebuild(made.tensors.map((x, i) => keep.get(made.paths[i]!)?.(x) ?? x)) as Stored;
+  };
 }
 
 // The weight a value belongs to: the one whose path its own ends with, of the same shape.
