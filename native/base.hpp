@@ -56,7 +56,7 @@ inline void parallelFor(Index chunks, Index work, const F& body) {
 }
 
 /// Memory of this thread, 64-byte aligned, kept and grown; each slot is one block that lives until it is asked for again.
-enum ScratchSlot { TILE, PACK_A, PACK_B, EDGE, SHARED, SLOTS };
+enum ScratchSlot { TILE, PACK_A, PACK_B, EDGE, SHARED, WIDE, SLOTS };
 void* scratch(ScratchSlot slot, size_t bytes);
 
 template <class T>

@@ -6,10 +6,11 @@ namespace chainrule {
 namespace VARIANT {
 
 // Words of a program, in order. Registers are numbered in the order of these parts, those of the body last.
-//   elements, registers, words, bytes, reads, constants, repeats, instructions
-//   the operand of each stream: `words` of four bytes an element, then `bytes` of one; from `reads` on they are results
+//   elements, registers, words, bytes, reads, constants, repeats, instructions, halves
+//   the operand of each stream: `words` of four bytes an element, then `bytes` of one, then `halves` of two; from `reads` on
+//   they are results
 //   (op, bits or operand) of each constant
-//   (op, operand, inner, period) of each repeat: element ⌊index / inner⌋ mod period
+//   (op, operand, inner, period) of each repeat: element ⌊index / inner⌋ mod period; both 0 where words of a key are drawn
 //   (op, dst, a, b, c) of each instruction
 //
 // The body is written for an accumulator. An instruction first loads register a into it unless a is -1, then combines it
@@ -18,6 +19,9 @@ class LoopRun {
  public:
   /// Elements of a block: eight vectors that stay in the processor's registers.
   static constexpr Index BLOCK = 8 * W;
+
+  /// Words before the streams.
+  static constexpr int HEAD = 9;
 
   /// Floats of memory that a run needs.
   static Index memory(const int32_t* params);
@@ -42,10 +46,11 @@ class LoopRun {
   void ahead();
   void advance(Index n);
   void repeats(Index from, Index n);
+  Index width(int stream) const { return stream < words ? 4 : stream < narrow ? 1 : 2; }
   void edge(Index from, Index n);
 
   const int32_t *operandOf, *repeatCode, *body;
-  int words, streams, reads, firstRepeat, repeatCount, instructions;
+  int words, narrow, streams, reads, firstRepeat, repeatCount, instructions;
   int direct = -2;  // the register stored past the caches
   float **reg, **repeatMemory;
   char** bases;

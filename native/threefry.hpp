@@ -50,6 +50,19 @@ ALWAYS_INLINE void streamWords(const uint32_t* key, Index from, uint32_t* to) {
   for (int n = 0; n < N; n++) storePairs(to + n * 2 * W, x0[n], x1[n], typename Count<W>::type());
 }
 
+/// Words [from, from + n) of the stream; writes up to W past the end where n is a multiple of W.
+static inline void wordsFrom(const uint32_t* key, Index from, uint32_t* out, Index n) {
+  if (from % 2 == 0) {
+    for (Index i = 0; i < n; i += 2 * W) streamWords<1>(key, from + i, out + i);
+    return;
+  }
+  uint32_t own[2 * W];
+  for (Index i = -1; i < n; i += 2 * W) {
+    streamWords<1>(key, from + i, own);
+    for (Index k = i < 0 ? 1 : 0; k < 2 * W && i + k < n; k++) out[i + k] = own[k];
+  }
+}
+
 /// Which elements dropout keeps: those whose uniform number, 24 bits of their word, is not below a threshold.
 struct Keeps {
   static constexpr Index BLOCK = 8 * W;

@@ -140,6 +140,9 @@ void copy(const Call& c) {
   if (p[0] == 4) {
     if (p[1]) fillAll(c.at<int32_t>(1), p[2], p[3]);
     copyBox(b, c.at<int32_t>(1), c.at<int32_t>(0));
+  } else if (p[0] == 2) {
+    if (p[1]) fillAll(c.at<int16_t>(1), static_cast<int16_t>(p[2]), p[3]);
+    copyBox(b, c.at<int16_t>(1), c.at<int16_t>(0));
   } else {
     if (p[1]) fillAll(c.at<int8_t>(1), static_cast<int8_t>(p[2]), p[3]);
     copyBox(b, c.at<int8_t>(1), c.at<int8_t>(0));

@@ -17,6 +17,9 @@ void fill(const Call& c) {
     if (bytes == 4) {
       int32_t* to = c.at<int32_t>(0);
       for (Index i = begin; i < end; i++) to[i] = word;
+    } else if (bytes == 2) {
+      int16_t* to = c.at<int16_t>(0);
+      for (Index i = begin; i < end; i++) to[i] = static_cast<int16_t>(word);
     } else {
       __builtin_memset(c.at<uint8_t>(0) + begin, word, static_cast<size_t>(end - begin));
     }

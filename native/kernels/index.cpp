@@ -88,6 +88,7 @@ void gather(const Call& c) {
   const int32_t* indices = c.at<int32_t>(1);
   if (p[1] == 0 || !indicesFit(c, indices, p[4], p[2])) return;
   if (p[0] == 4) gatherRows(c.at<int32_t>(0), indices, c.at<int32_t>(2), p[1], p[2], p[3], p[4]);
+  else if (p[0] == 2) gatherRows(c.at<int16_t>(0), indices, c.at<int16_t>(2), p[1], p[2], p[3], p[4]);
   else gatherRows(c.at<int8_t>(0), indices, c.at<int8_t>(2), p[1], p[2], p[3], p[4]);
 }
 
@@ -132,6 +133,7 @@ void takeAlongAxis(const Call& c) {
   const int32_t* indices = c.at<int32_t>(1);
   if (!indicesFit(c, indices, static_cast<Index>(p[1]) * p[4] * p[3], p[2])) return;
   if (p[0] == 4) takeLanes(c.at<int32_t>(0), indices, c.at<int32_t>(2), p[1], p[2], p[3], p[4]);
+  else if (p[0] == 2) takeLanes(c.at<int16_t>(0), indices, c.at<int16_t>(2), p[1], p[2], p[3], p[4]);
   else takeLanes(c.at<int8_t>(0), indices, c.at<int8_t>(2), p[1], p[2], p[3], p[4]);
 }
 

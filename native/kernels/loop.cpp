@@ -2,7 +2,9 @@
 #include "loop.hpp"
 
 #include "kernels.hpp"
+#include "lane-ops.hpp"
 #include "math.hpp"
+#include "threefry.hpp"
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
@@ -25,7 +27,6 @@ constexpr Index CHUNK = 16384;        // elements one thread takes at a time
 constexpr Index PERIOD = 1024;        // repeats of up to this many elements are written out once
 constexpr Index BEYOND = 16L << 20;   // bytes of a result that no cache keeps until it is read
 constexpr Index AHEAD = 2048;          // bytes between what is read and what is asked for
-constexpr int HEAD = 8;
 constexpr int CONSTANT = 2, REPEAT = 4, INSTRUCTION = 5;  // words of each
 
 const uint8_t costs[] = {
@@ -37,30 +38,6 @@ const uint8_t costs[] = {
 template <class Fn>
 ALWAYS_INLINE void each1(float* x, Index n, Fn fn) {
   for (Index i = 0; i < n; i += W) store(x + i, fn(loadF(x + i)));
-}
-
-ALWAYS_INLINE F truth(I mask) { return floats(mask & 1); }
-
-ALWAYS_INLINE int32_t modulo(int32_t a, int32_t b) {
-  if (b == 0 || b == -1) return 0;
-  int32_t r = a % b;
-  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
-}
-ALWAYS_INLINE F toIntClamped(F x) {
-  I high = x >= 2147483648.0f, low = x < -2147483648.0f;
-  F safe = select(high | low | (x != x), F{}, x);
-  I r = toInt(safe);
-  return floats(select(high, splatI(INT32_MAX), select(low, splatI(INT32_MIN), r)));
-}
-ALWAYS_INLINE F toUintClamped(F x) {
-  I over = x >= 4294967296.0f, upper = x >= 2147483648.0f;
-  F safe = select((x > 0.0f) & ~over, x, F{});
-  I r = toInt(select(upper & ~over, safe - 2147483648.0f, safe)) ^ (upper & INT32_MIN);
-  return floats(select(over, splatI(-1), r));
-}
-ALWAYS_INLINE F uintToFloatOf(F x) {
-  I u = bits(x);
-  return toFloat((I)((U)u >> 16)) * 65536.0f + toFloat(u & 0xffff);
 }
 
 // What takes long goes through memory: x = op(x, b) on n elements, a multiple of W.
@@ -100,8 +77,6 @@ __attribute__((noinline)) void costly(int op, float* x, const float* b, Index n)
   }
 #undef FLOAT1
 }
-
-typedef uint8_t Bytes __attribute__((vector_size(W)));
 
 ALWAYS_INLINE void storePast(float* p, F v) {
 #if defined(__AVX512F__)
@@ -147,6 +122,19 @@ void block(const int32_t* ins, int count, float* const* reg, float* spill, int d
         EACH { store(bytes + v * W, __builtin_convertvector(X, Bytes)); }
         break;
       }
+      case L_loadHalf: {
+        const uint16_t* halves = reinterpret_cast<const uint16_t*>(b);
+        EACH { x[v] = loadHalves(halves + v * W); }
+        break;
+      }
+      case L_storeHalf: {
+        uint16_t* halves = reinterpret_cast<uint16_t*>(reg[ins[3]]);
+        EACH { storeHalves(halves + v * W, x[v]); }
+        break;
+      }
+      CASE(nearestHalf, nearestHalfOf(x[v]))
+      CASE(randomHalf, randomHalfOf(x[v], B_UINT & 0xffff))
+      CASE(randomHalfUpper, randomHalfOf(x[v], B_UINT >> 16))
       CASE(neg, -x[v])
       CASE(abs, absolute(x[v]))
       CASE(isFinite, truth(absolute(x[v]) < __builtin_inff()))
@@ -238,11 +226,11 @@ void repeat(int32_t* out, const T* source, Index from, Index n, Index inner, Ind
 }  // namespace
 
 Index LoopRun::length(const int32_t* p) {
-  return HEAD + p[2] + p[3] + CONSTANT * p[5] + REPEAT * p[6] + INSTRUCTION * p[7];
+  return HEAD + p[2] + p[3] + p[8] + CONSTANT * p[5] + REPEAT * p[6] + INSTRUCTION * p[7];
 }
 
 Index LoopRun::memory(const int32_t* p) {
-  Index streams = p[2] + p[3];
+  Index streams = p[2] + p[3] + p[8];
   Index pointers = roundUp((p[1] + streams + p[6]) * static_cast<Index>(sizeof(char*)) / 4, W);
   Index floats = pointers + streams * W + (p[1] - streams - p[6] + 1) * BLOCK;
   const int32_t* repeats = p + HEAD + streams + CONSTANT * p[5];
@@ -251,14 +239,17 @@ Index LoopRun::memory(const int32_t* p) {
 }
 
 Index LoopRun::cost(const int32_t* p) {
-  Index cost = p[2] + p[3];
+  Index cost = p[2] + p[3] + p[8];
+  for (const int32_t *repeat = p + HEAD + p[2] + p[3] + p[8] + CONSTANT * p[5], *end = repeat + REPEAT * p[6];
+       repeat < end; repeat += REPEAT)
+    cost += costs[repeat[0]];
   for (const int32_t* ins = p + length(p) - INSTRUCTION * p[7]; ins < p + length(p); ins += INSTRUCTION)
     cost += costs[ins[0]];
   return cost;
 }
 
 LoopRun::LoopRun(const int32_t* p, char* const* operands, float* memory)
-    : operandOf(p + HEAD), words(p[2]), streams(p[2] + p[3]), reads(p[4]), instructions(p[7]), operands(operands) {
+    : operandOf(p + HEAD), words(p[2]), narrow(p[2] + p[3]), streams(p[2] + p[3] + p[8]), reads(p[4]), instructions(p[7]), operands(operands) {
   const int32_t* constants = operandOf + streams;
   repeatCode = constants + CONSTANT * p[5];
   repeatCount = p[6];
@@ -278,6 +269,7 @@ LoopRun::LoopRun(const int32_t* p, char* const* operands, float* memory)
     int32_t word = code[1];
     if (code[0] == L_wordScalar) word = *reinterpret_cast<const int32_t*>(operands[code[1]]);
     if (code[0] == L_boolScalar) word = *reinterpret_cast<const uint8_t*>(operands[code[1]]);
+    if (code[0] == L_halfScalar) word = *reinterpret_cast<const uint16_t*>(operands[code[1]]) << 16;
     reg[r] = next;
     for (Index i = 0; i < BLOCK; i += W) store(next + i, splatI(word));
   }
@@ -302,7 +294,7 @@ void LoopRun::bypassCaches() {
 }
 
 void LoopRun::point(Index from) {
-  for (int s = 0; s < streams; s++) reg[s] = reinterpret_cast<float*>(bases[s] + from * (s < words ? 4 : 1));
+  for (int s = 0; s < streams; s++) reg[s] = reinterpret_cast<float*>(bases[s] + from * width(s));
 }
 
 // Asks for what the streams will read a few blocks on.
@@ -316,7 +308,8 @@ void LoopRun::ahead() {
 
 void LoopRun::advance(Index n) {
   for (int s = 0; s < words; s++) reg[s] += n;
-  for (int s = words; s < streams; s++) reg[s] = reinterpret_cast<float*>(reinterpret_cast<char*>(reg[s]) + n);
+  for (int s = words; s < streams; s++)
+    reg[s] = reinterpret_cast<float*>(reinterpret_cast<char*>(reg[s]) + n * width(s));
 }
 
 // Repeats for n elements, whole vectors: where the source lies as it is read, it is read in place.
@@ -327,7 +320,9 @@ void LoopRun::repeats(Index from, Index n) {
     float*& place = reg[firstRepeat + k];
     place = repeatMemory[k];
     char* source = operands[code[1]];
-    if (inner == 1 && period <= PERIOD) {
+    if (code[0] == L_randomRepeat) {
+      wordsFrom(reinterpret_cast<const uint32_t*>(source), from, reinterpret_cast<uint32_t*>(place), n);
+    } else if (inner == 1 && period <= PERIOD) {
       place += at % period;
     } else if (code[0] == L_boolRepeat) {
       repeat(reinterpret_cast<int32_t*>(place), reinterpret_cast<const uint8_t*>(source), from, n, inner, period);
@@ -344,7 +339,7 @@ void LoopRun::edge(Index from, Index n) {
   point(from);
   for (int s = 0; s < streams; s++) {
     char* own = reinterpret_cast<char*>(edges + s * W);
-    Index bytes = n * (s < words ? 4 : 1);
+    Index bytes = n * width(s);
     zeroBytes(own, 4 * W);
     if (operandOf[s] < reads) copyBytes(own, reg[s], bytes);
     reg[s] = reinterpret_cast<float*>(own);
@@ -352,7 +347,7 @@ void LoopRun::edge(Index from, Index n) {
   repeats(from, W);
   block<1>(body, instructions, reg, spill, -2);
   for (int s = 0; s < streams; s++)
-    if (operandOf[s] >= reads) copyBytes(bases[s] + from * (s < words ? 4 : 1), reg[s], n * (s < words ? 4 : 1));
+    if (operandOf[s] >= reads) copyBytes(bases[s] + from * width(s), reg[s], n * width(s));
 }
 
 void LoopRun::run(Index from, Index n) {

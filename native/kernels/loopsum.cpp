@@ -43,7 +43,7 @@ void loopSum(const Call& c) {
   int mode = own[0], sums = own[2], first = c.count - sums, stream[MOST];
   Index size = p[0], n = own[1];
   for (int s = 0; s < p[2]; s++)
-    if (p[8 + s] >= first) stream[p[8 + s] - first] = s;
+    if (p[LoopRun::HEAD + s] >= first) stream[p[LoopRun::HEAD + s] - first] = s;
   const int32_t* terms = own + 3;
   Index rowsEach = mode == OVER_ROWS ? most(16, least(ROWS, 2 * CHUNK / n)) : most(1, CHUNK / n);
   Index each = mode == ALL ? CHUNK : rowsEach * n, step = mode == ALL ? STEP : most(1, STEP / n) * n;

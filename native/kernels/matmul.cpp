@@ -1,6 +1,7 @@
 // The matrix product: batches of C = op(A) · op(B), with paths for one or few rows; alone, or with a loop program behind.
 #include "gemm.hpp"
 #include "kernels.hpp"
+#include "lane-ops.hpp"
 #include "loop.hpp"
 #include "rows.hpp"
 
@@ -180,15 +181,31 @@ void product(Index m, Index n, Index k, Matrix a, Matrix b, float* c, const Fini
   gemm(m, n, k, a, b, c, n, false, finish);
 }
 
+// An operand as float32: bfloat16 is written out once, so that no more than one such operand is there at a time.
+const float* widened(const Call& c, int i, bool half, float* to, Index size) {
+  if (!half) return c.at<float>(i);
+  constexpr Index EACH = 1 << 14;
+  const uint16_t* from = c.at<uint16_t>(i);
+  parallelFor(divideUp(size, EACH), size, [&](Index chunk) {
+    Index k = chunk * EACH, end = least(size, k + EACH);
+    for (; k + W <= end; k += W) store(to + k, loadHalves(from + k));
+    for (; k < end; k++) to[k] = floatOf(from[k] << 16);
+  });
+  return to;
+}
+
 // Batches of products into `out`; finish(batch) gives what is called with each finished block of one of them.
 template <class Finish>
 void products(const Call& c, float* out, const Finish& finish) {
   Index batch = c.params[0], m = c.params[1], n = c.params[2], k = c.params[3];
-  bool ta = c.params[4] != 0, tb = c.params[5] != 0;
+  bool ta = c.params[4] & 1, tb = c.params[5] & 1, halfA = c.params[4] & 2, halfB = c.params[5] & 2;
   if (m == 0 || n == 0) return;
+  Index sizeA = batch * m * k, sizeB = batch * k * n, roomA = halfA ? divideUp(sizeA, 16) * 16 : 0;
+  float* wide = halfA || halfB ? scratchOf<float>(WIDE, roomA + (halfB ? sizeB : 0)) : nullptr;
+  const float *left = widened(c, 0, halfA, wide, sizeA), *right = widened(c, 1, halfB, wide + roomA, sizeB);
   auto one = [&](Index i) {
-    Matrix a = {c.at<float>(0) + i * m * k, ta ? 1 : k, ta ? m : 1};
-    Matrix b = {c.at<float>(1) + i * k * n, tb ? k : 1, tb ? 1 : n};
+    Matrix a = {left + i * m * k, ta ? 1 : k, ta ? m : 1};
+    Matrix b = {right + i * k * n, tb ? k : 1, tb ? 1 : n};
     product(m, n, k, a, b, out + i * m * n, finish(i));
   };
   // Small products are dealt out, some at a time; a large one fills the threads by itself.
@@ -206,7 +223,8 @@ void products(const Call& c, float* out, const Finish& finish) {
 
 }  // namespace
 
-// Equals matmul of src/engine/ops/contract.ts. params: batch, m, n, k, transpose A, transpose B.
+// Equals matmul of src/engine/ops/contract.ts. params: batch, m, n, k, and for each operand 1 where it is
+// transposed plus 2 where it is bfloat16.
 void matmul(const Call& c) {
   products(c, c.at<float>(2), [](Index) { return Nothing(); });
 }

@@ -1,5 +1,14 @@
 // The generated tests of an op record: everything here is made from its samples and refused inputs.
-import { ChainruleError, formatType, sameType, sizeOf, type HostArray, type TensorType } from "../engine/core/index.ts";
+import {
+  ChainruleError,
+  formatType,
+  fromBfloat16,
+  sameType,
+  sizeOf,
+  toBfloat16,
+  type HostArray,
+  type TensorType,
+} from "../engine/core/index.ts";
 import { anyOp, bind, trace, type Attrs, type Op, type OpRecord, type Program } from "../engine/program/index.ts";
 import { device as deviceOf, type Device } from "../engine/runtime/index.ts";
 import { vjp } from "../engine/transform/index.ts";
@@ -138,6 +147,7 @@ function checkEvaluated(op: Op, { what, types, inputs, index }: Case): void {
 
 function holds(dtype: TensorType["dtype"], x: number): boolean {
   if (dtype === "float32") return true;
+  if (dtype === "bfloat16") return Object.is(x, fromBfloat16(toBfloat16(x)));
   if (dtype === "bool") return x === 0 || x === 1;
   return dtype === "int32" ? x === (x | 0) : x === x >>> 0;
 }

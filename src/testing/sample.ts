@@ -3,16 +3,19 @@ import {
   ArgumentError,
   foldIn,
   formatType,
+  fromBfloat16,
   HostArray,
+  isFloat,
   keyOf,
   permutation,
   sizeOf,
   threefry,
+  toBfloat16,
   type HostKey,
 } from "../engine/core/index.ts";
 import type { SampleInput } from "../engine/program/index.ts";
 
-const ranges = { float32: [-2, 2], int32: [-9, 9], uint32: [0, 9], bool: [0, 1] } as const;
+const ranges = { float32: [-2, 2], bfloat16: [-2, 2], int32: [-9, 9], uint32: [0, 9], bool: [0, 1] } as const;
 
 /**
  * The numbers of one sample input, as float64 (exact in its dtype): its `values`, else uniform in `[low, high]`,
@@ -32,7 +35,7 @@ export function drawSample(input: SampleInput, key: HostKey): HostArray<"float64
     }
     out.data.set(values);
   } else {
-    const whole = dtype !== "float32";
+    const whole = !isFloat(dtype);
     const count = whole ? high - low + 1 : size;
     if (distinct && count < size) {
       throw new ArgumentError("drawSample", `[${low}, ${high}] has no ${size} different whole numbers`);
@@ -46,6 +49,7 @@ export function drawSample(input: SampleInput, key: HostKey): HostArray<"float64
       else out.data[i] = whole ? low + Math.floor(unit * count) : low + (high - low) * unit;
     }
   }
+  if (dtype === "bfloat16") out.data.forEach((x, i) => (out.data[i] = fromBfloat16(toBfloat16(x))));
   if (dtype === "float32") out.data.forEach((x, i) => (out.data[i] = Math.fround(x)));
   return out;
 }

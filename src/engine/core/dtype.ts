@@ -1,11 +1,13 @@
 // Element types: what programs compute with, and what files may also store.
 
-/** Element types a program computes with. On the reference backend `float32` is evaluated in float64. */
-export type DType = "float32" | "int32" | "uint32" | "bool";
+/**
+ * Element types of a program's values. On the reference backend `float32` is evaluated in float64. `bfloat16` is for storage:
+ * it can be moved, chosen from, cast and multiplied into a float32 product; every other op refuses it.
+ */
+export type DType = "float32" | "bfloat16" | "int32" | "uint32" | "bool";
 
 /** Element types host memory and files may hold; `float16` and `bfloat16` keep their bits in a Uint16Array. */
-export type StorageDType =
-  DType | "float64" | "float16" | "bfloat16" | "int64" | "uint64" | "int16" | "uint16" | "int8" | "uint8";
+export type StorageDType = DType | "float64" | "float16" | "int64" | "uint64" | "int16" | "uint16" | "int8" | "uint8";
 
 /** The typed array that holds each storage dtype. */
 export interface DataOf {
@@ -55,9 +57,9 @@ export function bytesPerElement(dtype: StorageDType): number {
   return arrayTypes[dtype].BYTES_PER_ELEMENT;
 }
 
-/** Whether a program can compute with this dtype directly. */
+/** Whether values of a program can have this dtype. */
 export function isComputeDType(dtype: string): dtype is DType {
-  return dtype === "float32" || dtype === "int32" || dtype === "uint32" || dtype === "bool";
+  return dtype === "float32" || dtype === "bfloat16" || dtype === "int32" || dtype === "uint32" || dtype === "bool";
 }
 
 /** Whether the dtype stores real numbers. */
@@ -65,7 +67,7 @@ export function isFloat(dtype: StorageDType): boolean {
   return dtype === "float32" || dtype === "float64" || dtype === "float16" || dtype === "bfloat16";
 }
 
-/** The compute dtype a stored dtype becomes when it is handed to a program. */
+/** The dtype a stored dtype becomes when it is handed to a program, where no other is asked for. */
 export function computeDType(dtype: StorageDType): DType {
   if (isFloat(dtype)) return "float32";
   if (dtype === "bool" || dtype === "uint32") return dtype;

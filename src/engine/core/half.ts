@@ -17,6 +17,17 @@ export function toBfloat16(x: number): number {
   return ((u + 0x7fff + ((u >>> 16) & 1)) >>> 16) & 0xffff;
 }
 
+/**
+ * Bits of one of the two bfloat16 around `x`, each as likely as `x` is near to it, where `random` is uniform in [0, 2^16):
+ * on average the result is `x`. What is not finite stays.
+ */
+export function toBfloat16Randomly(x: number, random: number): number {
+  f32[0] = x;
+  const u = u32[0]!;
+  if (!Number.isFinite(f32[0])) return toBfloat16(f32[0]);
+  return ((u + random) >>> 16) & 0xffff;
+}
+
 /** The number whose IEEE half-precision bits these are. */
 export function fromFloat16(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;

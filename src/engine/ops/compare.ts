@@ -136,6 +136,7 @@ const whereOp: OpRecord<None> = {
       attrs: none,
     },
     { inputs: [bool([9]), bool([9]), bool([9])], attrs: none },
+    { inputs: [bool([70]), ...[0, 1].map(() => ({ dtype: "bfloat16" as const, shape: [70] }))], attrs: none },
   ],
   errors: [
     { inputs: [float([2]), float([2]), float([2])], attrs: none, message: "must be bool" },

@@ -1,7 +1,8 @@
 // The matrix product, batched, with both operands transposed or not: three of these are a dense layer forward and backward.
 import { formatType, sameShape, ShapeError, type Shape, type TensorType } from "../core/index.ts";
-import { anyOp, type Equation, type OpRecord, type Value } from "../program/index.ts";
+import { anyOp, type Equation, type OpRecord, type SampleInput, type Value } from "../program/index.ts";
 import { transpose } from "./layout.ts";
+import { stored } from "./math.ts";
 import { bind1, expectDtype, expectInputs, float, numbers, withOp, type OpFunction } from "./define.ts";
 
 /** Whether the last two axes of an operand are read the other way round. */
@@ -36,11 +37,11 @@ export function matmulDims(a: TensorType, b: TensorType, { transposeA, transpose
 
 const matmulOp: OpRecord<MatmulAttrs> = {
   name: "matmul",
-  doc: "The matrix product over the last two axes: `C[i,j] = Σₖ A[i,k] · B[k,j]`.",
+  doc: "The matrix product over the last two axes: `C[i,j] = Σₖ A[i,k] · B[k,j]`; an operand may be bfloat16, the product is float32.",
   traits: { kind: "contract", recompute: "costly" },
   shape: (types, attrs) => {
     expectInputs("matmul", types, 2);
-    expectDtype("matmul", types, ["float32"]);
+    expectDtype("matmul", types, ["float32", "bfloat16"]);
     const { batch, m, n } = matmulDims(types[0]!, types[1]!, attrs);
     return [{ dtype: "float32", shape: [...batch, m, n] }];
   },
@@ -64,16 +65,17 @@ const matmulOp: OpRecord<MatmulAttrs> = {
   },
   // C = op(A) op(B): the cotangent of each operand is again one product, with the flags chosen so that nothing is transposed in memory.
   vjp: ({ inputs: [a, b], attrs: { transposeA: ta, transposeB: tb }, cts: [ct] }) => [
-    ta ? product(b!, ct!, tb, true) : product(ct!, b!, false, !tb),
-    tb ? product(ct!, a!, true, ta) : product(a!, ct!, !ta, false),
+    a!.dtype === "bfloat16" ? undefined : ta ? product(b!, ct!, tb, true) : product(ct!, b!, false, !tb),
+    b!.dtype === "bfloat16" ? undefined : tb ? product(ct!, a!, true, ta) : product(a!, ct!, !ta, false),
   ],
   exchanged: ([a, b], { transposeA, transposeB }) => product(b!, a!, !transposeB, !transposeA),
-  // A transposed operand is read the other way round instead of moved.
+  // A transposed operand is read the other way round instead of moved, one in bfloat16 as it is.
   simplify: ({ inputs: [a, b], attrs: { transposeA, transposeB }, producer }) => {
     const x = untransposed(a!, producer);
     const y = untransposed(b!, producer);
-    if (x === undefined && y === undefined) return undefined;
-    return [product(x ?? a!, y ?? b!, transposeA !== (x !== undefined), transposeB !== (y !== undefined))];
+    const [left, right] = [x ?? a!, y ?? b!].map((value) => stored(value, producer) ?? value) as [Value, Value];
+    if (left === a && right === b) return undefined;
+    return [product(left, right, transposeA !== (x !== undefined), transposeB !== (y !== undefined))];
   },
   samples: [
     { inputs: [float([2, 3]), float([3, 4])], attrs: { transposeA: false, transposeB: false } },
@@ -84,6 +86,9 @@ const matmulOp: OpRecord<MatmulAttrs> = {
     { inputs: [float([2, 2, 3, 2]), float([2, 2, 3, 4])], attrs: { transposeA: true, transposeB: false } },
     { inputs: [float([2, 0]), float([0, 3])], attrs: { transposeA: false, transposeB: false } },
     { inputs: [float([1, 70]), float([70, 33])], attrs: { transposeA: false, transposeB: false } },
+    { inputs: [float([13, 70]), half([70, 33])], attrs: { transposeA: false, transposeB: false } },
+    { inputs: [half([3, 5, 7]), half([3, 9, 7])], attrs: { transposeA: false, transposeB: true } },
+    { inputs: [half([300, 50]), float([300, 40])], attrs: { transposeA: true, transposeB: false } },
   ],
   errors: [
     {
@@ -109,6 +114,10 @@ function untransposed(x: Value, producer: (value: Value) => Equation | undefined
   const rank = permutation.length;
   const swapped = permutation.every((axis, i) => axis === (i < rank - 2 ? i : 2 * rank - 3 - i));
   return swapped ? maker.inputs[0]! : undefined;
+}
+
+function half(shape: Shape): SampleInput {
+  return { dtype: "bfloat16", shape };
 }
 
 function product(a: Value, b: Value, transposeA: boolean, transposeB: boolean): Value {

@@ -16,7 +16,7 @@ import {
   type OpFunction,
   type Unary,
 } from "./define.ts";
-import { cast, sin, tanh } from "./math.ts";
+import { cast, sin, stored, tanh } from "./math.ts";
 
 const barrierOp: OpRecord<None> = {
   name: "barrier",
@@ -27,6 +27,11 @@ const barrierOp: OpRecord<None> = {
     return [{ dtype: types[0]!.dtype, shape: types[0]!.shape }];
   },
   evaluate: ([x]) => [x!.slice()],
+  // What is stored in bfloat16 goes through it as it is stored.
+  simplify: ({ inputs: [x], producer }) => {
+    const half = stored(x!, producer);
+    return half === undefined ? undefined : [cast(barrier(half), "float32")];
+  },
   vjp: ({ cts: [ct] }) => [ct],
   samples: [
     ...sampleShapes.map((shape) => ({ inputs: [float(shape)], attrs: none })),

@@ -17,6 +17,7 @@ const copyOp: OpRecord<None> = {
     { inputs: [float([])], attrs: none },
     { inputs: [float([0])], attrs: none },
     { inputs: [{ dtype: "int32", shape: [5], low: -9, high: 9 }], attrs: none },
+    { inputs: [{ dtype: "bfloat16", shape: [70] }], attrs: none },
     { inputs: [{ dtype: "bool", shape: [70], low: 0, high: 1 }], attrs: none },
   ],
   errors: [{ inputs: [float([1]), float([1])], attrs: none, message: "takes 1 inputs" }],

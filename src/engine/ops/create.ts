@@ -3,10 +3,12 @@ import {
   ArgumentError,
   checkShape,
   computeDType,
+  fromBfloat16,
   isComputeDType,
   normalizeAxis,
   sizeOf,
   stridesOf,
+  toBfloat16,
   HostArray,
   type DType,
   type Shape,
@@ -25,7 +27,9 @@ const fullOp: OpRecord<FullAttrs> = {
   traits: { kind: "create", recompute: "cheap" },
   shape: (_, { shape, dtype, value }) => {
     checkShape("full", shape);
-    if (dtype !== "float32") {
+    if (dtype === "bfloat16" && !Object.is(fromBfloat16(toBfloat16(value)), value))
+      throw new ArgumentError("full", `${value} is no bfloat16`, { hint: "cast a float32 one, which rounds it" });
+    if (dtype !== "float32" && dtype !== "bfloat16") {
       const [low, high] = ranges[dtype];
       if (!Number.isInteger(value) || value < low || value > high) {
         throw new ArgumentError("full", `${dtype} holds whole numbers from ${low} to ${high}: received ${value}`);
@@ -40,11 +44,13 @@ const fullOp: OpRecord<FullAttrs> = {
     { inputs: [], attrs: { value: -7, shape: [5], dtype: "int32" } },
     { inputs: [], attrs: { value: 4294967295, shape: [], dtype: "uint32" } },
     { inputs: [], attrs: { value: 1, shape: [3], dtype: "bool" } },
+    { inputs: [], attrs: { value: -1.5, shape: [70], dtype: "bfloat16" } },
     { inputs: [], attrs: { value: 2, shape: [0, 4], dtype: "float32" } },
     { inputs: [], attrs: { value: -Infinity, shape: [2], dtype: "float32" } },
   ],
   errors: [
     { inputs: [], attrs: { value: 1, shape: [-1], dtype: "float32" }, message: "whole numbers ≥ 0" },
+    { inputs: [], attrs: { value: 0.1, shape: [2], dtype: "bfloat16" }, message: "0.1 is no bfloat16" },
     { inputs: [], attrs: { value: 0.5, shape: [2], dtype: "int32" }, message: "int32 holds whole numbers" },
     { inputs: [], attrs: { value: -1, shape: [2], dtype: "uint32" }, message: "from 0 to 4294967295" },
     { inputs: [], attrs: { value: 2, shape: [], dtype: "bool" }, message: "bool holds whole numbers from 0 to 1" },
@@ -64,7 +70,7 @@ const constantOp: OpRecord<ConstantAttrs> = {
   doc: "The numbers of a host array, part of the program.",
   traits: { kind: "create", recompute: "cheap" },
   shape: (_, { array }) => {
-    if (!isComputeDType(array.dtype) && array.dtype !== "float64") {
+    if ((!isComputeDType(array.dtype) || array.dtype === "bfloat16") && array.dtype !== "float64") {
       throw new ArgumentError(
         "constant",
         `expected float32, float64, int32, uint32 or bool: received ${array.toString()}`,
@@ -106,7 +112,8 @@ const iotaOp: OpRecord<IotaAttrs> = {
   shape: (_, { shape, axis, dtype }) => {
     checkShape("iota", shape);
     normalizeAxis("iota", axis, shape.length);
-    if (dtype === "bool") throw new ArgumentError("iota", "counts in float32, int32 or uint32: received bool");
+    if (dtype === "bool" || dtype === "bfloat16")
+      throw new ArgumentError("iota", `counts in float32, int32 or uint32: received ${dtype}`);
     return [{ dtype, shape }];
   },
   evaluate: (_, { shape, axis }) => {

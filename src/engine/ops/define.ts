@@ -201,6 +201,7 @@ export function comparison(spec: { name: string; doc: string; scalar: (x: number
     shape: (types) => {
       expectInputs(name, types, 2);
       expectSame(name, types);
+      expectDtype(name, types, ["float32", "int32", "uint32", "bool"]);
       return [{ dtype: "bool", shape: types[0]!.shape }];
     },
     evaluate: ([x, y]) => [x!.map((a, i) => (scalar(a, y![i]!) ? 1 : 0))],

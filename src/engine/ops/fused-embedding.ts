@@ -3,6 +3,7 @@ import { DtypeError, formatType, ShapeError, type TensorType } from "../core/ind
 import type { OpRecord, Value } from "../program/index.ts";
 import { bind1, expectDtype, expectInputs, float, int, none, withOp, type None, type OpFunction } from "./define.ts";
 import { gather } from "./gather.ts";
+import { cast, stored } from "./math.ts";
 
 const embeddingOp: OpRecord<None> = {
   name: "embedding",
@@ -17,6 +18,10 @@ const embeddingOp: OpRecord<None> = {
     if (table.shape.length !== 2)
       throw new ShapeError("embedding", `the table is [V,D]: received ${formatType(table)}`);
     return [{ dtype: "float32", shape: [...ids.shape, table.shape[1]!] }];
+  },
+  simplify: ({ inputs: [x, ids], producer }) => {
+    const table = stored(x!, producer);
+    return table === undefined ? undefined : [cast(gather(table, ids!, 0), "float32")];
   },
   decompose: ([table, ids]) => [gather(table!, ids!, 0)],
   samples: [

@@ -13,6 +13,7 @@ import {
 } from "../core/index.ts";
 import type { OpRecord, Value } from "../program/index.ts";
 import { bind1, expectDtype, expectInputs, float, int, integral, numbers, withOp, type OpFunction } from "./define.ts";
+import { cast, stored } from "./math.ts";
 import { forEachIndex, lanesOf } from "./strided.ts";
 
 /** The axis that indices count along. */
@@ -80,6 +81,11 @@ const gatherOp: OpRecord<GatherAttrs> = {
     );
     return [out];
   },
+  // Rows of what is stored in bfloat16 are picked before they are cast.
+  simplify: ({ inputs: [x, indices], attrs: { axis }, producer }) => {
+    const table = stored(x!, producer);
+    return table === undefined ? undefined : [cast(gather(table, indices!, axis), "float32")];
+  },
   vjp: ({ inputs: [x, indices], attrs: { axis }, cts: [ct] }) => [
     scatterAdd(indices!, ct!, { axis, size: x!.shape[axis]! }),
     undefined,
@@ -94,6 +100,7 @@ const gatherOp: OpRecord<GatherAttrs> = {
     { inputs: [float([0, 2]), int([0, 4], 0, 0)], attrs: { axis: 0 } },
     { inputs: [int([7, 2], -99, 99), int([3], 0, 6)], attrs: { axis: 0 } },
     { inputs: [{ dtype: "bool", shape: [6], low: 0, high: 1 }, int([4], 0, 5)], attrs: { axis: 0 } },
+    { inputs: [{ dtype: "bfloat16", shape: [6, 7] }, int([4], 0, 5)], attrs: { axis: 0 } },
   ],
   errors: [
     { inputs: [float([3]), float([2])], attrs: { axis: 0 }, message: "indices must be int32" },
@@ -285,6 +292,7 @@ const takeAlongAxisOp: OpRecord<GatherAttrs> = {
     { inputs: [float([3, 4]), int([3, 0], 0, 3)], attrs: { axis: 1 } },
     { inputs: [int([4, 3], -99, 99), int([4, 3], 0, 2)], attrs: { axis: 1 } },
     { inputs: [{ dtype: "bool", shape: [2, 3], low: 0, high: 1 }, int([2, 5], 0, 2)], attrs: { axis: 1 } },
+    { inputs: [{ dtype: "bfloat16", shape: [2, 3] }, int([2, 5], 0, 2)], attrs: { axis: 1 } },
   ],
   errors: [
     { inputs: [float([3]), float([2])], attrs: { axis: 0 }, message: "indices must be int32" },

@@ -108,6 +108,7 @@ const transposeOp: OpRecord<PermuteAttrs> = {
     { inputs: [float([2, 3, 4, 5])], attrs: { permutation: [0, 2, 1, 3] } },
     { inputs: [int([3, 0, 2], 0, 9)], attrs: { permutation: [2, 1, 0] } },
     { inputs: [{ dtype: "bool", shape: [3, 5], low: 0, high: 1 }], attrs: { permutation: [1, 0] } },
+    { inputs: [{ dtype: "bfloat16", shape: [37, 19] }], attrs: { permutation: [1, 0] } },
   ],
   errors: [{ inputs: [float([2, 3])], attrs: { permutation: [0, 0] }, message: "each axis" }],
 };
@@ -170,6 +171,7 @@ const broadcastOp: OpRecord<BroadcastAttrs> = {
     { inputs: [float([1])], attrs: { shape: [0], axes: [0] } },
     { inputs: [int([2, 1, 3], -9, 9)], attrs: { shape: [2, 5, 3], axes: [0, 1, 2] } },
     { inputs: [{ dtype: "bool", shape: [3], low: 0, high: 1 }], attrs: { shape: [3, 2], axes: [0] } },
+    { inputs: [{ dtype: "bfloat16", shape: [3] }], attrs: { shape: [3, 2], axes: [0] } },
   ],
   errors: [{ inputs: [float([3])], attrs: { shape: [2, 4], axes: [1] }, message: "does not broadcast" }],
 };
@@ -347,6 +349,7 @@ const concatOp: OpRecord<ConcatAttrs> = {
     { inputs: [float([2, 3]), float([2, 1]), float([2, 2])], attrs: { axis: 1 } },
     { inputs: [float([2, 3]), float([0, 3])], attrs: { axis: 0 } },
     { inputs: [int([2, 2, 2], 0, 9), int([2, 3, 2], 0, 9)], attrs: { axis: 1 } },
+    { inputs: [0, 1].map(() => ({ dtype: "bfloat16" as DType, shape: [2, 3] })), attrs: { axis: 1 } },
     { inputs: [0, 1].map(() => ({ dtype: "bool" as DType, shape: [2, 3], low: 0, high: 1 })), attrs: { axis: 0 } },
   ],
   errors: [

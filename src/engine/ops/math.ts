@@ -7,6 +7,7 @@ import {
   expectDtype,
   expectInputs,
   float,
+  int,
   integral,
   none,
   sampleShapes,
@@ -16,8 +17,8 @@ import {
   type OpFunction,
   type Unary,
 } from "./define.ts";
-import { ArgumentError, type DType } from "../core/index.ts";
-import type { OpRecord, Value } from "../program/index.ts";
+import { ArgumentError, DtypeError, fromBfloat16, isFloat, toBfloat16, type DType } from "../core/index.ts";
+import { anyOp, type Equation, type OpRecord, type Sample, type Value } from "../program/index.ts";
 
 const flat = undefined;
 
@@ -171,34 +172,75 @@ export const clamp: OpFunction<(x: Value, low: number, high: number) => Value, C
   (x, low, high) => bind1(clampOp, [x], { low, high }),
 );
 
+// Ties, numbers that round up into the next power of two, beyond the largest, subnormal ones, and what is no number.
+const edges: readonly number[] = [
+  ...[
+    1,
+    1.00390625,
+    1.01171875,
+    1.99609375,
+    1.998046875,
+    -1.00390625,
+    0,
+    -0,
+    NaN,
+    Infinity,
+    -Infinity,
+    3.4e38,
+    -3.4e38,
+  ],
+  ...[1e-40, -1e-40, 1.1754943508222875e-38, 2 ** -133, 3 * 2 ** -135],
+  ...Array.from({ length: 52 }, (_, i) => Math.fround(Math.sin(i) * 2 ** (i - 26))),
+];
+
+const computed: readonly DType[] = ["float32", "int32", "uint32", "bool"];
+
 type CastAttrs = { readonly dtype: DType };
 const castOp: OpRecord<CastAttrs> = {
   name: "cast",
-  doc: "The same number in another dtype: to integers toward zero and clamped to their range (NaN gives 0), to bool `x ≠ 0`.",
+  doc: "The same number in another dtype: to integers toward zero and clamped to their range (NaN gives 0), to bool `x ≠ 0`, to bfloat16 the nearest (ties to even).",
   traits: { kind: "elementwise", recompute: "cheap" },
   shape: (types, { dtype }) => {
     expectInputs("cast", types, 1);
+    const pair = [types[0]!.dtype, dtype];
+    if (pair.includes("bfloat16") && !pair.every(isFloat))
+      throw new DtypeError("cast", `bfloat16 is cast from and to float32: received ${pair.join(" to ")}`);
     return [{ dtype, shape: types[0]!.shape }];
   },
   evaluate: ([x], { dtype }, { inputs }) => [x!.map((a) => castNumber(a, inputs[0]!.dtype, dtype))],
   vjp: ({ inputs: [x], attrs: { dtype }, cts: [ct] }) => [
     x!.dtype === "float32" && dtype === "float32" ? ct : undefined,
   ],
-  samples: (["float32", "int32", "uint32", "bool"] as const).flatMap((from) =>
-    (["float32", "int32", "uint32", "bool"] as const).map((to) => ({
-      inputs: [
-        {
-          dtype: from,
-          shape: [3, 7],
-          low: from === "uint32" || from === "bool" ? 0 : -3,
-          high: from === "bool" ? 1 : 3,
-        },
-      ],
-      attrs: { dtype: to },
-    })),
-  ),
-  errors: [],
+  samples: [
+    ...computed.flatMap((from) =>
+      computed.map((to): Sample<CastAttrs> => ({
+        inputs: [
+          {
+            dtype: from,
+            shape: [3, 7],
+            low: from === "uint32" || from === "bool" ? 0 : -3,
+            high: from === "bool" ? 1 : 3,
+          },
+        ],
+        attrs: { dtype: to },
+      })),
+    ),
+    { inputs: [float([70], { values: edges })], attrs: { dtype: "bfloat16" } },
+    { inputs: [float([3, 37])], attrs: { dtype: "bfloat16" } },
+    { inputs: [{ dtype: "bfloat16", shape: [3, 37] }], attrs: { dtype: "float32" } },
+    { inputs: [{ dtype: "bfloat16", shape: [] }], attrs: { dtype: "float32" } },
+  ],
+  errors: [
+    { inputs: [int([2], 0, 1)], attrs: { dtype: "bfloat16" }, message: "received int32 to bfloat16" },
+    { inputs: [{ dtype: "bfloat16", shape: [2] }], attrs: { dtype: "bool" }, message: "received bfloat16 to bool" },
+  ],
 };
+/** What is stored in bfloat16 where a value is only the float32 of it. */
+export function stored(x: Value, producer: (value: Value) => Equation | undefined): Value | undefined {
+  const maker = producer(x);
+  return maker?.op === anyOp(castOp) && maker.inputs[0]!.dtype === "bfloat16" ? maker.inputs[0]! : undefined;
+}
+
 /** The same number in another dtype. */
 export const cast: OpFunction<(x: Value, dtype: DType) => Value, CastAttrs> = withOp(castOp, (x, dtype) =>
   x.dtype === dtype ? x : bind1(castOp, [x], { dtype }),
@@ -207,6 +249,7 @@ export const cast: OpFunction<(x: Value, dtype: DType) => Value, CastAttrs> = wi
 function castNumber(x: number, from: DType, to: DType): number {
   if (to === "bool") return x === 0 ? 0 : 1;
   if (to === "float32") return x;
+  if (to === "bfloat16") return fromBfloat16(toBfloat16(x));
   if (from !== "float32") return integral(Float64Array.of(x), to)[0]!; // between integers the bits stay
   if (x !== x) return 0;
   const [low, high] = to === "int32" ? [-(2 ** 31), 2 ** 31 - 1] : [0, 2 ** 32 - 1];

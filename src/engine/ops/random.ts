@@ -4,10 +4,13 @@ import {
   ArgumentError,
   checkShape,
   formatType,
+  fromBfloat16,
   randomBits as bitsOf,
+  sameShape,
   ShapeError,
   sizeOf,
   threefry,
+  toBfloat16Randomly,
   unitFloat,
   type HostKey,
   type Shape,
@@ -286,3 +289,47 @@ const permutationOp: OpRecord<CountAttrs> = {
 export const permutation: OpFunction<(key: Value, n: number) => Value, CountAttrs> = withOp(permutationOp, (k, n) =>
   bind1(permutationOp, [k], { n }),
 );
+
+/** Which half of the random words is used: one draw rounds two arrays. */
+export type RoundAttrs = { readonly upper: boolean };
+
+const roundOp: OpRecord<RoundAttrs> = {
+  name: "roundRandomly",
+  doc: "float32 to bfloat16, up or down with the probability that makes the result right on average: `⌊(x + u)⌋` in units of the last place, u from 16 random bits of each word (Gupta et al. 2015).",
+  traits: { kind: "elementwise", recompute: "cheap" },
+  nondifferentiable: true,
+  shape: (types) => {
+    expectInputs("roundRandomly", types, 2);
+    const [x, bits] = types as [TensorType, TensorType];
+    expectDtype("roundRandomly", [x], ["float32"]);
+    expectDtype("roundRandomly", [bits], ["uint32"]);
+    if (!sameShape(x.shape, bits.shape))
+      throw new ShapeError("roundRandomly", `shapes differ: received ${types.map(formatType).join(" and ")}`);
+    return [{ dtype: "bfloat16", shape: x.shape }];
+  },
+  evaluate: ([x, bits], { upper }) => {
+    const of = (word: number): number => (upper ? word >>> 16 : word & 0xffff);
+    return [x!.map((a, i) => fromBfloat16(toBfloat16Randomly(a, of(bits![i]!))))];
+  },
+  samples: [[], [0], [5], [3, 37]]
+    .flatMap((shape) =>
+      [false, true].map((upper) => ({
+        inputs: [float(shape), { dtype: "uint32" as const, shape, low: 0, high: 2 ** 32 - 1 }],
+        attrs: { upper },
+      })),
+    )
+    .concat({
+      inputs: [
+        float([6], { values: [Infinity, -Infinity, NaN, 3.4e38, -0, 1e-40] }),
+        { dtype: "uint32", shape: [6], low: 0, high: 2 ** 32 - 1 },
+      ],
+      attrs: { upper: false },
+    }),
+  errors: [
+    { inputs: [float([2]), { dtype: "uint32", shape: [3] }], attrs: { upper: false }, message: "shapes differ" },
+    { inputs: [float([2]), float([2])], attrs: { upper: false }, message: "expected uint32" },
+  ],
+};
+/** float32 to bfloat16 by random words (uint32 of the same shape): right on average. */
+export const roundRandomly: OpFunction<(x: Value, bits: Value, options?: Partial<RoundAttrs>) => Value, RoundAttrs> =
+  withOp(roundOp, (x, bits, { upper = false } = {}) => bind1(roundOp, [x, bits], { upper }));

@@ -53,6 +53,7 @@ const sliceOp: OpRecord<SliceAttrs> = {
     { inputs: [float([])], attrs: { start: [], end: [], step: [] } },
     { inputs: [int([2, 3, 4], -9, 9)], attrs: { start: [0, 1, 1], end: [2, 3, 4], step: [1, 1, 2] } },
     { inputs: [{ dtype: "bool", shape: [5], low: 0, high: 1 }], attrs: { start: [2], end: [5], step: [1] } },
+    { inputs: [{ dtype: "bfloat16", shape: [9] }], attrs: { start: [2], end: [8], step: [2] } },
   ],
   errors: [
     { inputs: [float([3])], attrs: { start: [0], end: [4], step: [1] }, message: "end ≤ size" },

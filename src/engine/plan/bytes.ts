@@ -1,9 +1,9 @@
 // Sizes in the memory of machine backends, and floats as words.
 import { sizeOf, type DType, type Shape } from "../core/index.ts";
 
-/** Bytes of one element in the memory of machine backends: bool takes one, all others four. */
+/** Bytes of one element in the memory of machine backends: bool takes one, bfloat16 two, all others four. */
 export function elementBytes(dtype: DType): number {
-  return dtype === "bool" ? 1 : 4;
+  return dtype === "bool" ? 1 : dtype === "bfloat16" ? 2 : 4;
 }
 
 /** Bytes of a buffer in the memory of machine backends. */

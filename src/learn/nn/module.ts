@@ -228,7 +228,7 @@ export abstract class Module<Input = Tensor, Output = Tensor> {
   }
 
   /**
-   * A pure call: parameters have the values given (their own where not listed), and nothing of the module changes.
+   * A pure call: parameters have the values given (their own where not listed; bfloat16 as float32), and nothing of the module changes.
    * Returns the output and the values of all states afterwards. `onCall` hears of each module's input and output.
    */
   pure(
@@ -239,7 +239,10 @@ export abstract class Module<Input = Tensor, Output = Tensor> {
   ): { output: Output; states: NamedTensors } {
     const own = this.parameters();
     const bound = new Map<Parameter, Tensor>();
-    for (const { path, parameter } of own) if (path in values) bound.set(parameter, values[path]!);
+    for (const { path, parameter } of own) {
+      const value = values[path];
+      if (value !== undefined) bound.set(parameter, value.dtype === "bfloat16" ? value.cast("float32") : value);
+    }
     const scope: Scope = { values: bound, states: new Map(), paths: this.#paths(), onCall };
     const output = withScope(scope, () => this.call(input, context));
     const states: { [path: Path]: Tensor } = {};

@@ -38,7 +38,7 @@ export interface Callback {
   onEvaluation?(logs: Logs, run: TrainRun): void | Promise<void>;
   /** Called last of all after a step, evaluation included: what saves a run does it here. After several steps in one call, once. */
   onStepEnd?(run: TrainRun): void | Promise<void>;
-  /** A batch that was not trained on: its loss or gradients were not finite, or its loss above `run.lossLimit`. */
+  /** A batch that was not trained on: its loss or gradients were not finite, or its loss or their norm above `run.lossLimit` or `run.normLimit`. */
   onRejected?(rejection: Rejection, run: TrainRun): void | Promise<void>;
   /** The run was set back to an earlier step; the state is the one of that step already. */
   onRollback?(from: number, run: TrainRun): void | Promise<void>;
@@ -80,6 +80,8 @@ export interface Rejection {
   readonly indices: Uint32Array;
   readonly loss: number;
   readonly limit: number;
+  /** NaN where it is not told. */
+  readonly gradientNorm: number;
   /** What was wrong, for people. */
   readonly problem: string;
 }
@@ -124,6 +126,8 @@ export interface TrainRun {
   readonly history: History;
   /** The loss of the newest batch alone; NaN before the first one. */
   readonly batchLoss: number;
+  /** The norm of all its gradients, before clipping; NaN where the step does not tell it. */
+  readonly batchGradientNorm: number;
   /** The learning rate of the next step. Set it to change it; refused where a schedule says it. */
   learningRate: number;
   /** Ends the run after the present batch (from `onBatchEnd`) or epoch. */
@@ -133,10 +137,12 @@ export interface TrainRun {
   readonly evaluations: readonly Evaluated[];
   /** The newest values of `evaluation`, if they are of this very step. */
   readonly evaluated: Logs | undefined;
-  /** What happens to a batch whose loss is not finite, or above the limit: an error unless "stop" or "skip". */
+  /** What happens to a batch whose loss or gradients are not finite, or above the limits: an error unless "stop" or "skip". */
   onNonFinite: "throw" | "stop" | "skip";
   /** The largest loss that is trained on; Infinity unless a callback sets it (the step must be made with `lossLimit`). */
   lossLimit: number;
+  /** The same for the norm of all gradients (`lossLimit` and `gradientNorm`). */
+  normLimit: number;
   /**
    * Weights, optimizer and step become those of an earlier state, while the place in the data stays: what was trained since is
    * forgotten, its batches do not come again.

@@ -13,6 +13,7 @@ export * from "./progress.ts";
 export * from "./run-log.ts";
 export * from "./state.ts";
 export * from "./step.ts";
+export * from "./storage.ts";
 export * from "./step-progress.ts";
 export * from "./tfevents.ts";
 export * from "./token-evaluation.ts";

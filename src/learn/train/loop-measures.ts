@@ -1,8 +1,8 @@
 // What the loop reads of a step's outputs: loss and predictions into the measures of the epoch; then their memory goes back.
-import { HostArray } from "../../engine/core/index.ts";
+import { ArgumentError, HostArray } from "../../engine/core/index.ts";
 import { flattenTensors, type Tensor } from "../../engine/tensor/index.ts";
 import type { Measures } from "./measures.ts";
-import type { StepOutputs } from "./step.ts";
+import type { CallOptions, StepOutputs, TrainStep } from "./step.ts";
 import type { HostBatch } from "./train-options.ts";
 
 /** Measures one step; gives its loss. */
@@ -52,6 +52,49 @@ export function measureSteps(
     });
   }
   return good === 0 ? undefined : losses.get(good - 1);
+}
+
+/** Loss and gradient norm of a step; the norm is NaN where it is not told. */
+export interface StepFigures {
+  readonly loss: number;
+  readonly norm: number;
+}
+
+/** The figures of a step, or of one of several whose outputs lie stacked. */
+export function figuresOf({ loss, gradientNorm }: StepOutputs, at: number = 0): StepFigures {
+  return { loss: loss.host().get(at), norm: gradientNorm?.host().get(at) ?? NaN };
+}
+
+/** The largest loss and gradient norm that are trained on. */
+export class Limits {
+  loss: number = Infinity;
+  norm: number = Infinity;
+
+  /** What a step is told: nothing where it takes no limits. */
+  of({ lossLimit, gradientNorm }: TrainStep): CallOptions {
+    if (!lossLimit) return {};
+    return gradientNorm ? { lossLimit: this.loss, normLimit: this.norm } : { lossLimit: this.loss };
+  }
+
+  /** Sets one; as the device compares it. */
+  set(which: "loss" | "norm", value: number, step: TrainStep): void {
+    if (!step.lossLimit || (which === "norm" && !step.gradientNorm)) {
+      const [what, options] = which === "loss" ? ["loss", ""] : ["gradient norm", ", gradientNorm: true"];
+      throw new ArgumentError(`${which}Limit`, `the step takes no limit of its ${what}`, {
+        hint: `makeStep(model, { lossLimit: true${options}, … })`,
+      });
+    }
+    this[which] = Math.fround(value);
+  }
+
+  /** Which of them finite figures are above, if they are. */
+  exceeded({ loss, norm }: StepFigures): { where: string; problem: string } | undefined {
+    if (loss > this.loss && Number.isFinite(loss))
+      return { where: "loss", problem: `the loss is ${loss}, above ${this.loss}` };
+    if (norm > this.norm && Number.isFinite(norm) && Number.isFinite(loss))
+      return { where: "gradients", problem: `the norm of the gradients is ${norm}, above ${this.norm}` };
+    return undefined;
+  }
 }
 
 /** A number, whose memory then goes back. */

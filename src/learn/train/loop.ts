@@ -14,12 +14,12 @@ import {
   type TrainRun,
 } from "./callback.ts";
 import { diagnose } from "./diagnose.ts";
-import { measureStep, measureSteps, readOnce, release } from "./loop-measures.ts";
+import { figuresOf, Limits, measureStep, measureSteps, readOnce, release, type StepFigures } from "./loop-measures.ts";
 import { loadCallbacks, saveCallbacks } from "./loop-memory.ts";
 import type { StepBatch } from "./objective.ts";
 import { Pace } from "./pace.ts";
 import { valuesOf, withLearningRate, type TrainState } from "./state.ts";
-import type { CallOptions, TrainStep } from "./step.ts";
+import type { TrainStep } from "./step.ts";
 import type { HostBatch, TrainOptions, TrainResult } from "./train-options.ts";
 
 /**
@@ -62,7 +62,8 @@ class Loop implements TrainRun {
   readonly evaluations: Evaluated[];
   onNonFinite: "throw" | "stop" | "skip" = "throw";
   batchLoss: number = NaN;
-  #lossLimit = Infinity;
+  batchGradientNorm: number = NaN;
+  readonly #limits = new Limits();
   #logs: Logs = {};
 
   constructor(options: TrainOptions) {
@@ -120,14 +121,16 @@ class Loop implements TrainRun {
     return last?.step === this.step ? last.values : undefined;
   }
   get lossLimit(): number {
-    return this.#lossLimit;
+    return this.#limits.loss;
   }
   set lossLimit(value: number) {
-    if (!this.trainStep.lossLimit)
-      throw new ArgumentError("lossLimit", "the step takes no limit of its loss", {
-        hint: "makeStep(model, { lossLimit: true, … })",
-      });
-    this.#lossLimit = Math.fround(value); // as the device compares it
+    this.#limits.set("loss", value, this.trainStep);
+  }
+  get normLimit(): number {
+    return this.#limits.norm;
+  }
+  set normLimit(value: number) {
+    this.#limits.set("norm", value, this.trainStep);
   }
   get batchSize(): number {
     return this.#sampler.batchSize;
@@ -255,9 +258,9 @@ class Loop implements TrainRun {
       const count = Math.max(1, Math.min(Math.floor((samplesPerEpoch - sample) / size), pace.steps, due));
       const indices = this.#sampler.indices(this.#state.position.epoch, sample, count);
       const rows = tensor(new HostArray("int32", [count, size], new Int32Array(indices.buffer)));
-      if (sample === start && step.many(this.#state, resident.data, rows, this.#how) === undefined) break;
+      if (sample === start && step.many(this.#state, resident.data, rows, this.#limits.of(step)) === undefined) break;
       await notify(this.#callbacks, "onBatchBegin", batch, this);
-      const call = step.many(this.#state, resident.data, rows, this.#how)!;
+      const call = step.many(this.#state, resident.data, rows, this.#limits.of(step))!;
       const { done, result } = await pace.step(call.run, call.runAsync, count);
       const [state, outputs] = result;
       const finite = outputs.finite.host().get(done - 1) !== 0;
@@ -266,13 +269,14 @@ class Loop implements TrainRun {
       sample += good * size;
       this.step += good;
       this.state = { ...state, position: { ...state.position, sample } };
-      const loss = outputs.loss.host().get(done - 1);
+      const figures = figuresOf(outputs, done - 1);
+      if (good > 0) this.batchGradientNorm = figuresOf(outputs, good - 1).norm;
       release({ rows, outputs });
       if (good > 0) await this.#stepped(batch + good - 1, live);
       if (!finite) {
         const rejected = indices.subarray(good * size, done * size);
         const bad = upload(await dataset.batch(rejected));
-        const skip = await this.#rejected(bad, { batch: batch + good, indices: rejected, loss });
+        const skip = await this.#rejected(bad, { batch: batch + good, indices: rejected, figures });
         release(bad);
         if (!skip) break;
         sample = this.#state.position.sample;
@@ -300,16 +304,20 @@ class Loop implements TrainRun {
       const onDevice = upload(host);
       sample += indices.length;
       const running = pace.step(
-        () => step(this.#state, onDevice, this.#how),
-        () => step.run(this.#state, onDevice, this.#how),
+        () => step(this.#state, onDevice, this.#limits.of(step)),
+        () => step.run(this.#state, onDevice, this.#limits.of(step)),
       );
       // The next batch is gathered while the device works; a failure of it is thrown when it is its turn.
       next = sample < samplesPerEpoch ? quietly(load, sample) : undefined;
       const [state, outputs] = await running;
       const finite = readOnce(outputs.finite) !== 0;
-      if (finite) this.batchLoss = measureStep(measures, outputs, { host, count: indices.length });
+      const figures = figuresOf(outputs);
+      outputs.gradientNorm?.dispose();
+      if (finite) [this.batchLoss, this.batchGradientNorm] = [figures.loss, figures.norm];
+      if (finite) measureStep(measures, outputs, { host, count: indices.length });
+      else outputs.loss.dispose();
       this.state = { ...state, position: { ...state.position, sample: finite ? sample : sample - indices.length } };
-      const skip = !finite && (await this.#rejected(onDevice, { batch, indices, loss: readOnce(outputs.loss) }));
+      const skip = !finite && (await this.#rejected(onDevice, { batch, indices, figures }));
       release(onDevice);
       if (!finite && !skip) return;
       if (!finite) continue;
@@ -337,20 +345,18 @@ class Loop implements TrainRun {
     return every === undefined ? Infinity : every - (this.step % every);
   }
 
-  get #how(): CallOptions {
-    return this.trainStep.lossLimit ? { lossLimit: this.#lossLimit } : {};
-  }
-
   // The state is the one before the step: the guard of the step saw to it. Whether the run goes on behind the batch.
   async #rejected(
     batch: StepBatch,
-    { batch: number, indices, loss }: { readonly batch: number; readonly indices: Uint32Array; readonly loss: number },
+    {
+      batch: number,
+      indices,
+      figures,
+    }: { readonly batch: number; readonly indices: Uint32Array; readonly figures: StepFigures },
   ): Promise<boolean> {
-    const limit = this.#lossLimit;
-    const { where, problem } =
-      loss > limit && Number.isFinite(loss)
-        ? { where: "loss", problem: `the loss is ${loss}, above ${limit}` }
-        : await diagnose(this.trainStep, this.#state, batch);
+    const { loss: limit } = this.#limits;
+    const { loss, norm } = figures;
+    const { where, problem } = this.#limits.exceeded(figures) ?? (await diagnose(this.trainStep, this.#state, batch));
     const place = `epoch ${this.epoch + 1}, batch ${number}`;
     if (this.onNonFinite === "stop") {
       this.stop(`${where}: ${problem}`);
@@ -365,7 +371,8 @@ class Loop implements TrainRun {
     const { position } = this.#state;
     const sample = position.sample + indices.length;
     this.state = { ...this.#state, position: { ...position, sample } };
-    const about = { step: this.step, epoch: this.epoch, batch: number, sample, indices: indices.slice(), loss, limit };
+    const { step, epoch } = this;
+    const about = { step, epoch, batch: number, sample, indices: indices.slice(), loss, limit, gradientNorm: norm };
     await notify(this.#callbacks, "onRejected", { ...about, problem: `${where}: ${problem}` }, this);
     if (this.#options.signal?.aborted === true) this.stop(INTERRUPTED);
     return true;

@@ -28,6 +28,7 @@ export interface RejectedLine {
   readonly batch: number;
   readonly loss: number | null;
   readonly limit: number | null;
+  readonly gradNorm: number | null;
   readonly problem: string;
   /** Numbers of its samples in the dataset. */
   readonly samples: readonly number[];
@@ -59,7 +60,7 @@ export const RUN_FILES: {
  * Writes a run folder. A resumed run goes on in the same files: lines of steps that are done again are taken out first, so
  * that each step stands there once.
  *
- * `values` of steps are those of the step's own batch (`batch_loss`) and running ones of its epoch.
+ * `values` of steps are those of the step's own batch (`batch_loss`, `grad_norm` where the step tells it) and running ones of its epoch.
  */
 export function runLog(folder: string, options: RunLogOptions = {}): Callback {
   const { everySteps = 10, config = {} } = options;
@@ -115,7 +116,12 @@ export function runLog(folder: string, options: RunLogOptions = {}): Callback {
     onBatchEnd(_, logs, run) {
       if (everySteps === 0 || run.step % everySteps !== 0) return;
       write("step", {
-        values: { ...logs, batch_loss: run.batchLoss, learning_rate: run.learningRate },
+        values: {
+          ...logs,
+          batch_loss: run.batchLoss,
+          ...(run.trainStep.gradientNorm ? { grad_norm: run.batchGradientNorm } : {}),
+          learning_rate: run.learningRate,
+        },
         run,
         epoch: run.epoch,
       });
@@ -126,10 +132,16 @@ export function runLog(folder: string, options: RunLogOptions = {}): Callback {
     onEvaluation(logs, run) {
       write("evaluation", { values: logs, run, epoch: run.epoch });
     },
-    onRejected({ step, batch, loss, limit, problem, indices }, run) {
+    onRejected({ step, batch, loss, limit, gradientNorm, problem, indices }, run) {
       const { epoch, sample } = run.state.position;
       const number = (value: number): number | null => (Number.isFinite(value) ? value : null);
-      const about = { loss: number(loss), limit: number(limit), problem, samples: [...indices] };
+      const about = {
+        loss: number(loss),
+        limit: number(limit),
+        gradNorm: number(gradientNorm),
+        problem,
+        samples: [...indices],
+      };
       const line: RejectedLine = { step, epoch, sample, batch, ...about };
       appendFileSync(rejected, `${JSON.stringify(line)}\n`);
     },

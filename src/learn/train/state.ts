@@ -4,6 +4,7 @@ import { CheckpointError, foldIn, formatType, HostArray, keyOf, sameType } from 
 import { flattenTensors, full, jit, tensor, zeros, type Tensor } from "../../engine/tensor/index.ts";
 import type { Module } from "../nn/index.ts";
 import type { Optimizer, OptimizerState, TensorMap } from "../optim/index.ts";
+import { store, widen, type Storage } from "./storage.ts";
 
 /** Where in the data a run stands. The order of an epoch is a function of (seed, epoch). */
 export interface Position {
@@ -67,23 +68,30 @@ export function valuesOf(state: TrainState): TensorMap {
 /**
  * The state of a run that begins with the module's present values, which are copied. With `take` they are handed over:
  * no second copy in memory, and the module has no values of its own any more once the first step took the state's.
+ * `storage` says what weights and optimizer memory are kept in; a step keeps what it is given.
  *
  * @example
  * const state = createState(model, { optimizer: adam(), seed: 1 });
  */
 export function createState(
   module: Module<never, unknown>,
-  { optimizer, seed, take = false }: { readonly optimizer: Optimizer; readonly seed: number; readonly take?: boolean },
+  {
+    optimizer,
+    seed,
+    take = false,
+    storage = {},
+  }: { readonly optimizer: Optimizer; readonly seed: number; readonly take?: boolean; readonly storage?: Storage },
 ): TrainState {
   // A jitted identity returns copies: the module's own Tensors stay alive when the state's are donated.
   const values = take ? module.tensors() : jit((all: TensorMap) => all)(module.tensors());
   const { params, frozen, states } = splitValues(module, values);
+  const stored = store({ params, optState: optimizer.transformation.init(params) }, storage);
   return {
     step: zeros([], "int32"),
-    params,
+    params: stored.params,
     frozen,
     states,
-    optState: optimizer.transformation.init(params),
+    optState: stored.optState,
     key: tensor(new HostArray("uint32", [2], Uint32Array.from(foldIn(keyOf(seed), TRAINING)))),
     position: { seed, epoch: 0, sample: 0 },
   };
@@ -107,7 +115,10 @@ export function resplit(state: TrainState, module: Module<never, unknown>, optim
   if (same) return state;
   const old = flattenTensors(state.optState);
   const byPath = new Map(old.paths.map((path, i) => [path, old.tensors[i]!]));
-  const fresh = flattenTensors(optimizer.transformation.init(split.params));
+  const inner = optimizer.transformation.init(widen(split.params));
+  const half = old.tensors.some(({ dtype }) => dtype === "bfloat16");
+  const { optState: kept } = store({ params: split.params, optState: inner }, half ? { states: "bfloat16" } : {});
+  const fresh = flattenTensors(kept);
   const optState = fresh.rebuild(fresh.tensors.map((x, i) => byPath.get(fresh.paths[i]!) ?? x)) as OptimizerState;
   return { ...state, ...split, optState };
 }
@@ -140,7 +151,8 @@ export function stateFromArrays(
   }
   const restored = flat.tensors.map((x, i) => {
     const array = arrays.get(flat.paths[i]!)!;
-    if (!sameType(x, { dtype: x.dtype, shape: array.shape })) {
+    const half = (dtype: string): boolean => dtype === "bfloat16"; // other storage is another run
+    if (half(x.dtype) !== half(array.dtype) || !sameType(x, { dtype: x.dtype, shape: array.shape })) {
       throw new CheckpointError(
         "state",
         `\`${flat.paths[i]}\` is ${formatType(array)}: this model has ${formatType(x)}`,

@@ -17,10 +17,11 @@ import {
   type TurnResult,
 } from "../../engine/tensor/index.ts";
 import { Context, inference, regularization, type Module } from "../nn/index.ts";
-import { applyUpdates, mapTensors, type Optimizer, type TensorMap } from "../optim/index.ts";
+import { applyUpdates, globalNorm, mapTensors, type Optimizer, type TensorMap } from "../optim/index.ts";
 import { accumulateGradients, type Accumulated, type MicroPass, type MicroValue } from "./accumulate.ts";
 import { outputsOf, type Objective, type ObjectiveValue, type StepBatch } from "./objective.ts";
 import type { Carried, TrainState } from "./state.ts";
+import { keeper, widen, type Rounding } from "./storage.ts";
 
 /** What a step tells besides the new state. */
 export interface StepOutputs {
@@ -28,7 +29,9 @@ export interface StepOutputs {
   readonly loss: Tensor;
   /** Loss of each output, without weights of outputs and penalties; empty for a single output. */
   readonly parts: readonly Tensor[];
-  /** Whether loss and gradients were finite and the loss within its limit. If not, the state is the one before the step. */
+  /** The L2 norm of all gradients together, before clipping; only where the step was made with `gradientNorm`. */
+  readonly gradientNorm: Tensor | undefined;
+  /** Whether loss and gradients were finite, and loss and norm within their limits. If not, the state is the one before the step. */
   readonly finite: Tensor;
   /** The model's outputs on the batch, as trained on. Empty where nobody asked for them. */
   readonly predictions: readonly Tensor[];
@@ -43,6 +46,8 @@ export interface TrainStep {
   readonly accumulate: number;
   /** Whether calls take a largest loss. */
   readonly lossLimit: boolean;
+  /** Whether it tells the norm of the gradients; with `lossLimit`, calls then take a largest one too. */
+  readonly gradientNorm: boolean;
   /** On the caller's thread. */
   (state: TrainState, batch: StepBatch, how?: CallOptions): readonly [TrainState, StepOutputs];
   /** Off the event loop where the device can. */
@@ -63,6 +68,8 @@ export interface TrainStep {
 export interface CallOptions {
   /** The largest loss that is trained on; Infinity unless said. Only where the step was made with `lossLimit`. */
   readonly lossLimit?: number;
+  /** The same for the norm of all gradients; only where it was made with `gradientNorm` besides. */
+  readonly normLimit?: number;
 }
 
 /** Steps to be run once, on the caller's thread or off the event loop; they use the state up when they run. */
@@ -86,14 +93,21 @@ export interface StepOptions {
    * means of (`ObjectiveValue.count`: trained tokens). Random layers draw anew in each part. No predictions.
    */
   readonly accumulate?: number;
+  /** How what the state keeps in bfloat16 is rounded; default "stochastic", by a key of its own for each step. */
+  readonly rounding?: Rounding;
   /**
    * Whether calls take a largest loss (`lossLimit`): a step above it leaves the state as it was, like one that is not
    * finite. For guards against spikes. Default false.
    */
   readonly lossLimit?: boolean;
+  /** Whether the norm of all gradients is told: free where they are clipped by it, else one more pass over them. Default false. */
+  readonly gradientNorm?: boolean;
 }
 
-type Fixed = { readonly frozen: TensorMap; readonly key: Tensor; readonly limit?: Tensor };
+// The stream of a step's key that rounds; micro-batches have the small numbers.
+const ROUNDING = 0x726f756e;
+
+type Fixed = { readonly frozen: TensorMap; readonly key: Tensor; readonly limit?: Tensor; readonly normLimit?: Tensor };
 
 /**
  * A training step of a module: `(state, batch) → [state, outputs]`, one compiled program for each shape of batch.
@@ -108,13 +122,15 @@ type Fixed = { readonly frozen: TensorMap; readonly key: Tensor; readonly limit?
  */
 export function makeStep(module: Module<never, unknown>, options: StepOptions): TrainStep {
   const { objective, optimizer, guard = true, rematerialize = false, accumulate = 1 } = options;
-  const { predictions = accumulate === 1, lossLimit = false } = options;
+  const { predictions = accumulate === 1, lossLimit = false, rounding = "stochastic" } = options;
+  const { gradientNorm = false } = options;
   if (!Number.isSafeInteger(accumulate) || accumulate < 1)
     throw new ArgumentError("makeStep", `\`accumulate\` is a whole number ≥ 1: received ${accumulate}`);
   if (accumulate > 1 && predictions)
     throw new ArgumentError("makeStep", "micro-batches keep no predictions", { hint: "predictions: false" });
   const body = (carried: Carried, fixed: Fixed, batch: StepBatch): readonly [Carried, StepOutputs] => {
     const key = random.foldIn(fixed.key, carried.step);
+    const params = widen(carried.params);
     const pass = (part: StepBatch, states: TensorMap, passKey: Tensor): ((params: TensorMap) => Forward) => {
       const context = new Context({ training: true, key: passKey });
       return (params) => {
@@ -124,27 +140,32 @@ export function makeStep(module: Module<never, unknown>, options: StepOptions): 
     };
     const kept = <R>(fn: (params: TensorMap) => R): ((params: TensorMap) => R) => (rematerialize ? checkpoint(fn) : fn);
     const whole = (): readonly [Forward, TensorMap] =>
-      valueAndGrad(kept(pass(batch, carried.states, key)))(carried.params);
+      valueAndGrad(kept(pass(batch, carried.states, key)))(widen(carried.params));
     const inParts = (): readonly [Forward, TensorMap] => {
       const micro: MicroPass = (states, part, number) => {
         const run = pass(part, states, random.foldIn(key, number));
-        return valueAndGrad(kept((params: TensorMap) => weighed(run(params), part)))(carried.params);
+        return valueAndGrad(kept((params: TensorMap) => weighed(run(params), part)))(widen(carried.params));
       };
-      const sums = accumulateGradients(micro, { batch, accumulate, params: carried.params, states: carried.states });
-      return withPenalty(module, carried.params, { ...sums, frozen: fixed.frozen });
+      const sums = accumulateGradients(micro, { batch, accumulate, params, states: carried.states });
+      return withPenalty(module, params, { ...sums, frozen: fixed.frozen });
     };
     const [[loss, extra], gradients] = accumulate === 1 ? whole() : inParts();
     // Known before the update, so that update and selection are one pass over the parameters.
     const sound = allFinite(loss, gradients);
-    const finite = fixed.limit === undefined ? sound : logicalAnd(sound, loss.lessEqual(fixed.limit));
-    const { updates, state: optState } = optimizer.transformation.update(gradients, carried.optState, carried.params);
+    const norm = gradientNorm ? globalNorm(gradients) : undefined;
+    const low = fixed.limit === undefined ? sound : logicalAnd(sound, loss.lessEqual(fixed.limit));
+    const finite = fixed.normLimit === undefined ? low : logicalAnd(low, norm!.lessEqual(fixed.normLimit));
+    const keep = keeper(carried, { key: random.foldIn(key, ROUNDING), rounding });
+    const { updates, state: optState } = optimizer.transformation.update(gradients, widen(carried.optState), params);
+    const updated = { params: applyUpdates(params, updates), optState };
+    const stored = keep(updated);
     const next: Carried = {
       step: carried.step.add(1),
-      params: applyUpdates(carried.params, updates),
+      params: stored.params,
       states: extra.states,
-      optState: optState,
+      optState: stored.optState,
     };
-    const outputs = { loss, parts: extra.parts, finite, predictions: extra.predictions };
+    const outputs = { loss, parts: extra.parts, gradientNorm: norm, finite, predictions: extra.predictions };
     return [guard ? (select(finite, next, carried) as Carried) : next, outputs];
   };
   const compiled = jit(body, { donate: [0] });
@@ -156,7 +177,14 @@ export function makeStep(module: Module<never, unknown>, options: StepOptions): 
     const { step, params, states, optState, frozen, key } = state;
     if (!lossLimit && how.lossLimit !== undefined)
       throw new ArgumentError("step", "this step takes no `lossLimit`", { hint: "makeStep(…, { lossLimit: true })" });
-    const limit = lossLimit ? { limit: full([], how.lossLimit ?? Infinity) } : {};
+    if (!(lossLimit && gradientNorm) && how.normLimit !== undefined)
+      throw new ArgumentError("step", "this step takes no `normLimit`", {
+        hint: "makeStep(…, { lossLimit: true, gradientNorm: true })",
+      });
+    const limit = {
+      ...(lossLimit ? { limit: full([], how.lossLimit ?? Infinity) } : {}),
+      ...(lossLimit && gradientNorm ? { normLimit: full([], how.normLimit ?? Infinity) } : {}),
+    };
     return [
       { step, params, states, optState },
       { frozen, key, ...limit },
@@ -177,6 +205,7 @@ export function makeStep(module: Module<never, unknown>, options: StepOptions): 
     objective,
     accumulate,
     lossLimit,
+    gradientNorm,
     many: (state: TrainState, data: StepBatch, indices: Tensor, how?: CallOptions): ManySteps | undefined => {
       const goOn = ([, { finite }]: readonly [Carried, StepOutputs]): Tensor => finite;
       const turns = gathered.turns(
@@ -274,13 +303,14 @@ function allFinite(loss: Tensor, gradients: TensorMap): Tensor {
   return Object.values(gradients).reduce((all, g) => logicalAnd(all, isFinite(g.sum())), isFinite(loss));
 }
 
+// In the order of what was: steps in one call go by it.
 function select(condition: Tensor, yes: TensorTree, no: TensorTree): TensorTree {
   const a = yes as { readonly [key: string]: TensorTree };
   const b = no as { readonly [key: string]: TensorTree };
   if (yes === no) return no;
   if (isTensor(yes)) return where(condition, yes, no as Tensor);
   if (Array.isArray(yes)) return yes.map((child, i) => select(condition, child as TensorTree, (no as TensorTree[])[i]));
-  return Object.fromEntries(Object.keys(a).map((key) => [key, select(condition, a[key], b[key])]));
+  return Object.fromEntries(Object.keys(b).map((key) => [key, select(condition, a[key], b[key])]));
 }
 
 function isTensor(x: unknown): x is Tensor {

@@ -33,6 +33,10 @@ training:
   # labelSmoothing: 0
   # zLoss: 0                 # 1e-4 keeps logits from drifting
   # lossChunk:               # tokens whose logits exist at the same time; for large vocabularies
+  # storage:                 # of matrices; everything is computed in float32
+  #   weights: float32       # bfloat16: half the memory of the weights
+  #   states: float32        # bfloat16: half of what the optimizer keeps of each weight
+  #   rounding: stochastic   # up or down at random, right on average; or nearest, which loses small updates
   optimizer:
     # name: adamw            # adamw, muon, adamw8bit
     learningRate: 1.0e-3 # the peak
@@ -66,6 +70,7 @@ samples: # text of the model while it trains; leave out for none
 
 # guard:                     # leaves out batches whose loss is a spike
 #   threshold: 6             # standard deviations above the last losses
+#   normThreshold:         # the same for the norm of all gradients
 #   window: 128
 #   action: skip             # or rollback: back to the last checkpoint besides
 

@@ -67,8 +67,19 @@ export interface TrainingRecipe {
   readonly zLoss: number;
   /** Tokens whose logits exist at the same time; all unless given. */
   readonly lossChunk?: number | undefined;
+  readonly storage: StorageRecipe;
   readonly optimizer: OptimizerRecipe;
   readonly schedule: ScheduleRecipe;
+}
+
+/** What matrices and their optimizer memory are kept in; everything is computed in float32. */
+export interface StorageRecipe {
+  /** Default "float32". */
+  readonly weights: "float32" | "bfloat16";
+  /** Default "float32". */
+  readonly states: "float32" | "bfloat16";
+  /** How an updated value becomes bfloat16; default "stochastic". */
+  readonly rounding: "stochastic" | "nearest";
 }
 
 export interface OptimizerRecipe {
@@ -130,6 +141,8 @@ export interface SampleRecipe {
 export interface GuardRecipe {
   /** Standard deviations above the mean of the last losses; default 6. */
   readonly threshold: number;
+  /** The same for the norm of all gradients; not looked at unless given. */
+  readonly normThreshold?: number | undefined;
   /** Losses looked back on; default 128. */
   readonly window: number;
   /** Leaves the batch out (default), or goes back to the last checkpoint besides. */

@@ -51,6 +51,12 @@ const optimizer = z.strictObject({
   clip: z.number().min(0).default(1),
 });
 
+const storage = z.strictObject({
+  weights: z.enum(["float32", "bfloat16"]).default("float32"),
+  states: z.enum(["float32", "bfloat16"]).default("float32"),
+  rounding: z.enum(["stochastic", "nearest"]).default("stochastic"),
+});
+
 const schedule = z.strictObject({
   name: z.enum(["cosine", "linear", "wsd", "constant"]).default("cosine"),
   warmup: z.int().min(0).default(0),
@@ -67,6 +73,7 @@ const training = z.strictObject({
   labelSmoothing: z.number().min(0).lt(1).default(0),
   zLoss: z.number().min(0).default(0),
   lossChunk: count.optional(),
+  storage: storage.prefault({}),
   optimizer: optimizer.prefault({}),
   schedule: schedule.prefault({}),
 });
@@ -93,6 +100,7 @@ const samples = z.strictObject({
 
 const guard = z.strictObject({
   threshold: z.number().positive().default(6),
+  normThreshold: z.number().positive().optional(),
   window: z.int().min(2).default(128),
   action: z.enum(["skip", "rollback"]).default("skip"),
 });
@@ -183,6 +191,7 @@ function keysAt(path: readonly PropertyKey[]): string[] {
     data: data.shape,
     model: model.shape,
     training: training.shape,
+    "training.storage": storage.shape,
     "training.optimizer": optimizer.shape,
     "training.schedule": schedule.shape,
     evaluation: evaluation.shape,

@@ -93,14 +93,22 @@ export async function pretrain(recipe: Recipe, options: PretrainOptions = {}): P
     const settings = settingsOf(recipe, corpus.tokenizer.vocabSize);
     const model = modelOf(recipe, settings).init(seed, { dtype: "int32", shape: [1, 1] });
     const optimizer = optimizerOf(training.optimizer, scheduleOf(training.schedule, settings));
-    const { labelSmoothing, zLoss, lossChunk, accumulate } = training;
+    const { labelSmoothing, zLoss, lossChunk, accumulate, storage } = training;
     const objective = tokenObjective({
       labelSmoothing,
       zLoss,
       ...(lossChunk === undefined ? {} : { chunk: lossChunk }),
     });
-    const step = makeStep(model, { objective, optimizer, accumulate, predictions: false, lossLimit: true });
-    const fresh = createState(model, { optimizer, seed, take: true });
+    const step = makeStep(model, {
+      objective,
+      optimizer,
+      accumulate,
+      rounding: storage.rounding,
+      predictions: false,
+      lossLimit: true,
+      gradientNorm: training.optimizer.clip > 0 || recipe.guard?.normThreshold !== undefined,
+    });
+    const fresh = createState(model, { optimizer, seed, take: true, storage });
     const store = new CheckpointStore(join(out, "checkpoints"));
     const found = resume ? await store.latest(fresh) : undefined;
     for (const line of found?.skipped ?? []) say(`a checkpoint is damaged and was passed over: ${line}`);
@@ -252,10 +260,12 @@ async function callbacksOf(recipe: Recipe, { model, corpus, settings, flops, opt
   const { out, checkpoints, guard, log } = recipe;
   const folder = join(out, "checkpoints");
   const { tokenizer, validation } = corpus;
+  const { normThreshold = Infinity, ...rest } = { threshold: Infinity, ...guard };
+  const guardOptions = { ...rest, normThreshold };
   const rollback = guard?.action === "rollback" ? { folder, everySteps: checkpoints.every } : {};
   const tokensPerStep = settings.batch * settings.time;
   return [
-    lossGuard({ threshold: Infinity, ...guard, ...rollback }),
+    lossGuard({ ...guardOptions, ...rollback }),
     ...(recipe.samples === undefined
       ? []
       : [

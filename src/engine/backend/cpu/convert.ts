@@ -1,5 +1,5 @@
 // Host arrays into device memory, converted to the dtype that is stored there, piece by piece.
-import { ArgumentError, type DType, type HostArray, type TypedArray } from "../../core/index.ts";
+import { ArgumentError, toBfloat16, type DType, type HostArray, type TypedArray } from "../../core/index.ts";
 import { elementBytes } from "../../plan/index.ts";
 import type { Driver } from "./driver.ts";
 
@@ -8,6 +8,7 @@ const PIECE = 1 << 15;
 
 const pieces = {
   float32: new Float32Array(PIECE),
+  bfloat16: new Uint16Array(PIECE),
   int32: new Int32Array(PIECE),
   uint32: new Uint32Array(PIECE),
   bool: new Uint8Array(PIECE),
@@ -34,6 +35,8 @@ function fillPiece(piece: TypedArray, dtype: DType, array: HostArray, start: num
   const numbers = piece as { [i: number]: number };
   if (dtype === "bool") {
     for (let i = 0; i < piece.length; i++) numbers[i] = array.get(start + i) === 0 ? 0 : 1;
+  } else if (dtype === "bfloat16") {
+    for (let i = 0; i < piece.length; i++) numbers[i] = toBfloat16(array.get(start + i));
   } else if (from === "float16" || from === "bfloat16") {
     for (let i = 0; i < piece.length; i++) numbers[i] = array.get(start + i);
   } else if (from === "int64" || from === "uint64") {

@@ -1,5 +1,5 @@
 // The reference backend: each op's own float64 evaluation, one array per buffer. The oracle of every test.
-import { BackendError, HostArray, sizeOf, type TensorType } from "../../core/index.ts";
+import { BackendError, fromBfloat16, HostArray, sizeOf, toBfloat16, type TensorType } from "../../core/index.ts";
 import type { KernelCall, LoopCall, Place, Plan, PlanStep } from "../../plan/index.ts";
 import type { Backend, LoadedPlan, LowerContext, Lowered, Memory } from "../backend.ts";
 
@@ -23,9 +23,11 @@ export function createReference(): Backend {
     lower: lowerToEvaluation,
     allocate: (type) => new ReferenceMemory(sizeOf(type.shape)),
     free: () => {},
-    write: (memory, _, array) => {
+    write: (memory, type, array) => {
       const { data } = memory as ReferenceMemory;
-      if (array.dtype === "float64" || array.dtype === "float32" || array.dtype === "int32")
+      if (type.dtype === "bfloat16")
+        for (let i = 0; i < array.size; i++) data[i] = fromBfloat16(toBfloat16(array.get(i)));
+      else if (array.dtype === "float64" || array.dtype === "float32" || array.dtype === "int32")
         data.set(array.data as Float64Array);
       else for (let i = 0; i < array.size; i++) data[i] = array.get(i);
     },

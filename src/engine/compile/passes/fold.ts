@@ -16,6 +16,7 @@ export function fold(program: Program): Program {
     if (makers.some((maker) => maker === undefined || maker.inputs.length > 0 || maker.op.evaluate === undefined))
       return undefined;
     const output = outputs[0]!;
+    if (output.dtype === "bfloat16" && op.traits.kind !== "elementwise") return undefined; // constants are what is computed with
     const known = makers as Equation[];
 
     // Element-wise ops of single numbers, and moves of one: still a single number.

@@ -1,4 +1,5 @@
 // Element-wise functions, as functions rather than methods.
+import { broadcastShapes } from "../../core/index.ts";
 import * as ops from "../../ops/index.ts";
 import type { Value } from "../../program/index.ts";
 import { apply1, apply2, applyMany, asTensor, type Tensor, type TensorLike } from "../tensor.ts";
@@ -75,12 +76,23 @@ export function gelu(x: TensorLike, { approximate = false }: { readonly approxim
   return apply1((v) => ops.gelu(v, { approximate }), asTensor(x));
 }
 
+/**
+ * float32 to bfloat16, up or down at random so that the result is right on average, by 16 bits of each word of `bits` (uint32,
+ * same shape): the lower ones, or the upper ones. Source: Gupta et al. (2015).
+ *
+ * @example
+ * roundRandomly(x, random.bits(key, x.shape));
+ */
+export function roundRandomly(x: Tensor, bits: Tensor, { upper = false }: { readonly upper?: boolean } = {}): Tensor {
+  return applyMany((v, b) => ops.roundRandomly(v, b, { upper }), [x, bits]);
+}
+
 /** a where the condition is true, b elsewhere; all broadcast. */
 export function where(condition: TensorLike, a: TensorLike, b: TensorLike): Tensor {
   return applyMany(
     (c, x, y) => {
       const dtype = promote([x.dtype, y.dtype]);
-      const shape = align("where", [c, ops.cast(x, dtype), ops.cast(y, dtype)], dtype)[0]!.shape;
+      const shape = broadcastShapes("where", c.shape, x.shape, y.shape);
       return ops.where(
         ops.broadcast(c, shape),
         ops.broadcast(ops.cast(x, dtype), shape),

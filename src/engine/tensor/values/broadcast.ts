@@ -5,8 +5,9 @@ import type { Value } from "../../program/index.ts";
 
 const ORDER: readonly DType[] = ["bool", "uint32", "int32", "float32"];
 
-/** The smallest dtype that holds all: bool < uint32 < int32 < float32. */
+/** The smallest dtype that holds all and is computed with: bool < uint32 < int32 < float32. */
 export function promote(dtypes: readonly DType[]): DType {
+  if (dtypes.includes("bfloat16")) return dtypes.every((dtype) => dtype === "bfloat16") ? "bfloat16" : "float32";
   return ORDER[Math.max(...dtypes.map((dtype) => ORDER.indexOf(dtype)))]!;
 }
 

@@ -34,7 +34,7 @@ const squares: Objective = (output, { y }) => ({
 });
 
 /** Answers are small, but for the samples named; some samples are not there at all. */
-function setUp(bad: { readonly [sample: number]: number }, missing: readonly number[] = []) {
+function setUp(bad: { readonly [sample: number]: number }, missing: readonly number[] = [], gradientNorm = false) {
   const x = Float32Array.from({ length: COUNT * 3 }, (_, i) => Math.sin(i));
   const y = Float32Array.from({ length: COUNT }, (_, i) => bad[i] ?? Math.cos(3 * i));
   const all = arrayDataset<HostBatch>({
@@ -46,7 +46,7 @@ function setUp(bad: { readonly [sample: number]: number }, missing: readonly num
   const model = dense(1);
   model.init(0, { dtype: "float32", shape: [1, 3] });
   const optimizer = sgd({ learningRate: 0.05, momentum: 0.9 });
-  const step = makeStep(model, { objective: squares, optimizer, predictions: false, lossLimit: true });
+  const step = makeStep(model, { objective: squares, optimizer, predictions: false, lossLimit: true, gradientNorm });
   const fresh = () => createState(model, { optimizer, seed: 1 });
   const run = (callbacks: readonly Callback[], more: Partial<TrainOptions> = {}) =>
     train({
@@ -99,6 +99,39 @@ describe("lossGuard", () => {
     const { state } = await setUp({ 25: 1000, 9: NaN }).run([guard({ threshold: Infinity }), log], { maxSteps: 12 });
     expect(log.lines).toEqual(["epoch 1, batch 4 (samples 8 … 9) is left out: data: the batch holds NaN"]);
     expect(largest(state)).toBeGreaterThan(10);
+  });
+  it("leaves out a batch whose gradients are a spike, and logs their norm", async () => {
+    const log = notes();
+    const at = join(folder, "norm");
+    const byNorm = { threshold: Infinity, normThreshold: 50 };
+    const { state } = await setUp({ 25: 1000 }, [], true).run([guard(byNorm), log, runLog(at, { everySteps: 1 })]);
+    expect(log.lines).toHaveLength(1);
+    expect(log.lines[0]).toMatch(/is left out: gradients: the norm of the gradients is \d+.*, above \d/);
+    const never = await setUp({}, [24, 25], true).run([guard(byNorm), notes()], { maxSteps: 19 });
+    const left = await setUp({ 25: 1000 }, [], true).run([guard(byNorm), notes()], { maxSteps: 19 });
+    expect(weights(left.state)).toEqual(weights(never.state));
+    expect(state.step.item()).toBe(30);
+    const norms = readMetrics(at).flatMap(({ values }) => values["grad_norm"] ?? []);
+    expect(norms).toHaveLength(30);
+    expect(Math.min(...norms)).toBeGreaterThan(0);
+    expect(readRejected(at)[0]!.gradNorm!).toBeGreaterThan(Math.max(...norms.slice(0, 12)));
+    await expect(setUp({}).run([guard(byNorm)])).rejects.toThrow("takes no limit of its gradient norm");
+  });
+  it("is exact through interruptions by the norm too", async () => {
+    const bad = { 25: 1000, 6: -2000 };
+    const parts = (at: string): readonly Callback[] => [
+      guard({ threshold: Infinity, normThreshold: 50 }),
+      notes(),
+      modelCheckpoint(at, { everyEpochs: 0, everySteps: 4, keepLast: 5 }),
+    ];
+    const expected = hashState((await setUp(bad, [], true).run(parts(join(folder, "norm-whole")))).state);
+    const at = join(folder, "norm-13");
+    const abort = new AbortController();
+    const stop: Callback = { onBatchEnd: (_, __, run) => void (run.step === 11 && abort.abort()) };
+    await setUp(bad, [], true).run([...parts(at), stop], { signal: abort.signal });
+    const { run, fresh } = setUp(bad, [], true);
+    const { snapshot } = (await new CheckpointStore(at).latest(fresh()))!;
+    expect(hashState((await run(parts(at), { state: snapshot.state, resume: snapshot })).state)).toBe(expected);
   });
   it("gives up where every batch is bad", async () => {
     const all = Object.fromEntries(Array.from({ length: COUNT }, (_, i) => [i, i < 20 ? 0 : NaN]));

@@ -6,6 +6,8 @@ import { CheckpointStore } from "../checkpoint.ts";
 export interface LossGuardOptions {
   /** Standard deviations above the mean of the window at which a loss is a spike; default 6. Infinity: only what is not finite. */
   readonly threshold?: number;
+  /** The same for the norm of all gradients, before clipping; Infinity unless said. Needs `gradientNorm: true` of the step. */
+  readonly normThreshold?: number;
   /** Losses looked back on; default 128. Until there are so many, only what is not finite is left out. */
   readonly window?: number;
   /**
@@ -32,8 +34,17 @@ export interface LossGuardOptions {
  * callbacks: [lossGuard({ threshold: 6 })]
  */
 export function lossGuard(options: LossGuardOptions = {}): Callback {
-  const { threshold = 6, window = 128, action = "skip", folder, everySteps = 1, most = 10 } = options;
+  const {
+    threshold = 6,
+    normThreshold = Infinity,
+    window = 128,
+    action = "skip",
+    folder,
+    everySteps = 1,
+    most = 10,
+  } = options;
   checkRange("lossGuard", "threshold", threshold, 0);
+  checkRange("lossGuard", "normThreshold", normThreshold, 0);
   for (const [name, value] of Object.entries({ window, everySteps, most })) {
     if (!Number.isSafeInteger(value) || value < (name === "window" ? 2 : 1))
       throw new ArgumentError(
@@ -44,6 +55,7 @@ export function lossGuard(options: LossGuardOptions = {}): Callback {
   if (action === "rollback" && folder === undefined)
     throw new ArgumentError("lossGuard", 'action "rollback" needs the `folder` of the checkpoints');
   let losses: number[] = [];
+  let norms: number[] = [];
   let inARow = 0;
   let resumed = false;
 
@@ -52,7 +64,7 @@ export function lossGuard(options: LossGuardOptions = {}): Callback {
     const found = await store.latest(run.state, { only: (step) => step % everySteps === 0 });
     if (found === undefined) return "; there is no checkpoint to go back to yet";
     const from = run.step;
-    losses = []; // those of later weights say nothing about earlier ones
+    [losses, norms] = [[], []]; // those of later weights say nothing about earlier ones
     await run.rollback(found.snapshot.state);
     // Later ones belong to what was given up; a resumed run must not go on from there.
     await store.removeAfter(found.step);
@@ -62,20 +74,27 @@ export function lossGuard(options: LossGuardOptions = {}): Callback {
   return {
     name: "lossGuard",
     onTrainBegin(run) {
-      if (!resumed) [losses, inARow] = [[], 0];
+      if (!resumed) [losses, norms, inARow] = [[], [], 0];
       resumed = false;
       if (threshold !== Infinity && !run.trainStep.lossLimit)
         throw new ArgumentError("lossGuard", "the step takes no limit of its loss", {
           hint: "makeStep(model, { lossLimit: true, … })",
         });
+      if (normThreshold !== Infinity && !(run.trainStep.lossLimit && run.trainStep.gradientNorm))
+        throw new ArgumentError("lossGuard", "the step takes no limit of its gradient norm", {
+          hint: "makeStep(model, { lossLimit: true, gradientNorm: true, … })",
+        });
       run.onNonFinite = "skip";
     },
     onBatchBegin(_, run) {
       if (threshold !== Infinity) run.lossLimit = limitOf(losses, { window, threshold });
+      if (normThreshold !== Infinity) run.normLimit = limitOf(norms, { window, threshold: normThreshold });
     },
     onBatchEnd(_, __, run) {
       losses.push(run.batchLoss);
       if (losses.length > window) losses.shift();
+      if (normThreshold !== Infinity) norms.push(run.batchGradientNorm);
+      if (norms.length > window) norms.shift();
       inARow = 0;
     },
     async onRejected({ epoch, batch, indices, problem }, run) {
@@ -93,16 +112,16 @@ export function lossGuard(options: LossGuardOptions = {}): Callback {
       const done = action === "rollback" ? await back(run) : "";
       run.note(`${place} is left out: ${problem}${done}`);
     },
-    save: () => ({ values: { losses, inARow } }),
+    save: () => ({ values: { losses, inARow, ...(normThreshold === Infinity ? {} : { norms }) } }),
     load({ values }) {
-      const saved = values as { losses: number[]; inARow: number };
-      [losses, inARow] = [[...saved.losses], saved.inARow];
+      const saved = values as { losses: number[]; norms?: number[]; inARow: number };
+      [losses, norms, inARow] = [[...saved.losses], [...(saved.norms ?? [])], saved.inARow];
       resumed = true;
     },
   };
 }
 
-// Above this a loss is a spike; Infinity until the window is full. Summed anew each time: the same numbers, the same limit.
+// Above this a loss, or a norm, is a spike; Infinity until the window is full. Summed anew each time: the same numbers, the same limit.
 function limitOf(losses: readonly number[], { window, threshold }: { window: number; threshold: number }): number {
   if (losses.length < window) return Infinity;
   const mean = losses.reduce((sum, loss) => sum + loss, 0) / window;

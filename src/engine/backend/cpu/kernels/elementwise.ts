@@ -27,13 +27,15 @@ const cast: LowerRule = (context, target): Lowered | undefined => {
 
 type Broadcast = { readonly shape: readonly number[]; readonly axes: readonly number[] };
 
-/** Whether an equation can be a part of a group: an op of the loop kernel, or a broadcast that repeats in one stretch. */
+/** Whether an equation can be a part of a group: an op of the loop kernel, a broadcast that repeats in one stretch, or random words. */
 export function fusible(context: LowerContext<never>, target: LowerTarget): boolean {
   const { op, attrs, inputs, outputs } = context;
   if (op.name === "broadcast") {
     const { shape, axes } = attrs as Broadcast;
+    if (inputs[0]!.dtype === "bfloat16") return false; // the kernel repeats words and bytes
     return repetition(inputs[0]!.shape, shape, axes) !== undefined;
   }
+  if (op.name === "randomBits") return sizeOf(outputs[0]!.shape) > 0;
   const emit = emitters.get(op.name);
   const size = sizeOf(outputs[0]!.shape);
   if (emit === undefined || inputs.some((type) => sizeOf(type.shape) !== size)) return false;
@@ -47,13 +49,15 @@ export function fusible(context: LowerContext<never>, target: LowerTarget): bool
 export interface GroupInputs {
   readonly load: (input: Value) => Register;
   readonly repeat: (input: Value, by: { readonly inner: number; readonly period: number }) => Register;
+  /** The words that are drawn from a key. */
+  readonly random: (key: Value) => Register;
 }
 
 /** Writes equations; gives what finds a value's register, `undefined` where one cannot be said. */
 export function writeGroup(
   loop: LoopProgram,
   equations: readonly Equation[],
-  { load, repeat }: GroupInputs,
+  { load, repeat, random }: GroupInputs,
 ): ((value: Value) => Register) | undefined {
   const registers = new Map<Value, Register>();
   const read = (value: Value): Register => registers.get(value) ?? load(value);
@@ -62,6 +66,8 @@ export function writeGroup(
     if (op.name === "broadcast") {
       const { shape, axes } = attrs as Broadcast;
       registers.set(made[0]!, registers.get(input) ?? repeat(input, repetition(input.shape, shape, axes)!));
+    } else if (op.name === "randomBits") {
+      registers.set(made[0]!, random(input));
     } else if (op.name === "reshape") {
       registers.set(made[0]!, read(input));
     } else {
@@ -105,6 +111,7 @@ const group: LowerRule = rule<{ body: Program }>((context, target) => {
     {
       load: (input) => loop.load(position.get(input)!),
       repeat: (input, by) => loop.repeat(position.get(input)!, by),
+      random: (key) => loop.random(position.get(key)!),
     },
   );
   if (read === undefined) return undefined;

@@ -48,6 +48,7 @@ function clampInt(x: number): number {
 }
 
 const conversions: { readonly [fromTo: string]: string } = {
+  "float32 bfloat16": "nearestHalf",
   "float32 int32": "floatToInt",
   "float32 uint32": "floatToUint",
   "float32 bool": "floatToBool",
@@ -63,6 +64,10 @@ const cast: Emit = emit<{ dtype: DType }>((loop, { attrs, inputs }, [x]) => {
   const convert = conversions[`${inputs[0]!.dtype} ${attrs.dtype}`];
   return [convert === undefined ? x! : loop.op(convert, x!)];
 });
+
+const roundRandomly: Emit = emit<{ upper: boolean }>((loop, { attrs: { upper } }, [x, bits]) => [
+  loop.op(upper ? "randomHalfUpper" : "randomHalf", x!, bits!),
+]);
 
 const gelu: Emit = emit<{ approximate: boolean }>((loop, { attrs: { approximate } }, [x]) => {
   const times = (a: Register, b: Register): Register => loop.op("mul", a, b);
@@ -114,7 +119,7 @@ const logicalOps = "logicalAnd logicalOr logicalNot where";
 export const emitters: ReadonlyMap<string, Emit> = new Map([
   ...numericOps.split(" ").map((name) => [name, numeric] as const),
   ...logicalOps.split(" ").map((name) => [name, logical] as const),
-  ...Object.entries({ clamp, cast, gelu, silu, sgdUpdate, adamwUpdate }),
+  ...Object.entries({ clamp, cast, roundRandomly, gelu, silu, sgdUpdate, adamwUpdate }),
 ]);
 
 /** The ops among them that the kernel cannot run with every attribute. */

@@ -48,6 +48,7 @@ const fusedContraction: LowerRule = rule<{ body: Program }>((context, target) =>
   const read = writeGroup(loop, rest, {
     load: (input) => loop.load(position.get(input)!),
     repeat: (input, by) => loop.repeat(position.get(input)!, by),
+    random: (key) => loop.random(position.get(key)!),
   });
   if (read === undefined) return undefined;
   body.outputs.forEach((output, o) => loop.store(o, read(output)));

@@ -1,5 +1,5 @@
 // Layout ops: views where nothing moves, else one strided copy.
-import type { DType, Shape } from "../../../core/index.ts";
+import { toBfloat16, type DType, type Shape } from "../../../core/index.ts";
 import { elementBytes, floatBits } from "../../../plan/index.ts";
 import type { Lowered } from "../../backend.ts";
 import {
@@ -17,6 +17,7 @@ import {
 /** The bits of one number in the memory of a dtype. */
 export function wordOf(x: number, dtype: DType): number {
   if (dtype === "float32") return floatBits(x);
+  if (dtype === "bfloat16") return toBfloat16(x);
   return dtype === "bool" ? (x === 0 ? 0 : 1) : x | 0;
 }
 

@@ -1,11 +1,18 @@
 // From the values of a loop program to the words the kernel runs: an order in which most results stay in its accumulator.
 import type { LowerTarget } from "./lowering.ts";
 
+/** Streams by the size of their elements: four bytes, one, or two. In the order of the kernel. */
+export type StreamKind = "word" | "byte" | "half";
+const STREAM_KINDS: readonly StreamKind[] = ["word", "byte", "half"];
+const isStream = (node: LoopNode): node is Extract<LoopNode, { kind: StreamKind }> =>
+  node.kind === "word" || node.kind === "byte" || node.kind === "half";
+
 /** A value: an operand as it lies, one number, an operand read by index, or the result of an instruction. */
 export type LoopNode =
-  | { readonly kind: "word" | "byte"; readonly operand: number }
+  | { readonly kind: StreamKind; readonly operand: number }
   | { readonly kind: "constant"; readonly name: string; readonly word: number }
   | {
+      /** By index: element `⌊index / inner⌋ mod period` of the operand, or words drawn from it as a key. */
       readonly kind: "repeat";
       readonly name: string;
       readonly operand: number;
@@ -18,8 +25,7 @@ export type LoopNode =
 export interface LoopStore {
   readonly output: number;
   readonly node: number;
-  /** Whether its elements are single bytes. */
-  readonly narrow: boolean;
+  readonly kind: StreamKind;
   /** Whether it takes no input's memory. */
   readonly own: boolean;
 }
@@ -90,7 +96,8 @@ export function arrange(
     for (const source of node.sources) write(source);
     const { name, sources } = node;
     let step: Step;
-    if (name === "loadBool") step = { name, a: undefined, rest: sources, result: at, stores: [] };
+    if (name === "loadBool" || name === "loadHalf")
+      step = { name, a: undefined, rest: sources, result: at, stores: [] };
     else {
       const position = held === undefined ? -1 : sources.indexOf(held);
       const written = position < 0 ? undefined : form(name, sources, position);
@@ -115,7 +122,7 @@ export function arrange(
   steps.forEach(({ a, rest }, time) => {
     for (const source of [...(a === undefined ? [] : [a]), ...rest]) {
       const node = nodes[source]!;
-      if ((node.kind === "word" || node.kind === "byte") && whole(node.operand)) lastRead.set(node.operand, time);
+      if (isStream(node) && whole(node.operand)) lastRead.set(node.operand, time);
     }
   });
   // What is read by index or as one element shares nothing.
@@ -127,13 +134,13 @@ export function arrange(
     ),
   );
   const candidates = nodes.flatMap((node) =>
-    (node.kind === "word" || node.kind === "byte") && whole(node.operand) && !shared.has(node.operand) ? [node] : [],
+    isStream(node) && whole(node.operand) && !shared.has(node.operand) ? [node] : [],
   );
   const inplace: (readonly [number, number])[] = [];
   const late: Step[] = [];
   steps.forEach((step, time) => {
     for (const store of step.stores.slice()) {
-      const fitting = candidates.filter(({ kind }) => !store.own && (kind === "byte") === store.narrow);
+      const fitting = candidates.filter(({ kind }) => !store.own && kind === store.kind);
       const free = fitting.filter(({ operand }) => (lastRead.get(operand) ?? -1) <= time);
       // Where every place it could take is still read later, it is written at the end.
       if (fitting.length > 0 && free.length === 0) {
@@ -161,20 +168,20 @@ export function encode(nodes: readonly LoopNode[], { steps }: Arranged, { size, 
   const outputs = new Map<number, number>(); // registers of outputs
   const streams: number[] = [];
   let count = 0;
-  for (const narrow of [false, true]) {
+  const widths = STREAM_KINDS.map((kind) => {
+    const before = streams.length;
     nodes.forEach((node, at) => {
-      if (node.kind !== (narrow ? "byte" : "word") || !used.has(at)) return;
+      if (!isStream(node) || node.kind !== kind || !used.has(at)) return;
       streams.push(node.operand);
       place.set(at, count++);
     });
     for (const store of all) {
-      if (store.narrow !== narrow) continue;
+      if (store.kind !== kind) continue;
       streams.push(reads + store.output);
       outputs.set(store.output, count++);
     }
-  }
-  const bytes =
-    all.filter(({ narrow }) => narrow).length + nodes.filter((node, at) => node.kind === "byte" && used.has(at)).length;
+    return streams.length - before;
+  });
   const constants: number[] = [];
   const repeats: number[] = [];
   for (const kind of ["constant", "repeat"] as const) {
@@ -199,7 +206,7 @@ export function encode(nodes: readonly LoopNode[], { steps }: Arranged, { size, 
   steps.forEach(({ name, a, rest, result, stores }, time) => {
     const operands = rest.map((source) => place.get(source)!);
     const from = a === undefined ? -1 : place.get(a)!;
-    const wide = stores.filter(({ narrow }) => !narrow).map(({ output }) => outputs.get(output)!);
+    const wide = stores.filter(({ kind }) => kind === "word").map(({ output }) => outputs.get(output)!);
     let dst = wide.shift();
     if (!place.has(result) && (lastReader.get(result) ?? -1) > time) {
       if (dst === undefined) borrowed.add((dst = free.pop() ?? count++));
@@ -207,7 +214,9 @@ export function encode(nodes: readonly LoopNode[], { steps }: Arranged, { size, 
     }
     instruction(name, dst ?? -1, from, operands);
     for (const register of wide) instruction("move", register, -1);
-    for (const { output, narrow } of stores) if (narrow) instruction("storeBool", -1, -1, [outputs.get(output)!]);
+    for (const { output, kind } of stores) {
+      if (kind !== "word") instruction(kind === "byte" ? "storeBool" : "storeHalf", -1, -1, [outputs.get(output)!]);
+    }
     for (const source of new Set([...(a === undefined ? [] : [a]), ...rest])) {
       const register = place.get(source)!;
       if (borrowed.has(register) && lastReader.get(source) === time) {
@@ -219,12 +228,13 @@ export function encode(nodes: readonly LoopNode[], { steps }: Arranged, { size, 
   const head = [
     size,
     Math.max(1, count),
-    streams.length - bytes,
-    bytes,
+    widths[0]!,
+    widths[1]!,
     reads,
     constants.length / 2,
     repeats.length / 4,
     code.length / 5,
+    widths[2]!,
   ];
   return [...head, ...streams, ...constants, ...repeats, ...code];
 }

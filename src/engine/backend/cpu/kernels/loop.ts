@@ -1,11 +1,19 @@
 // Programs of the loop kernel: values written one by one, then put in an order that suits its accumulator.
+import { isFloat, type DType } from "../../../core/index.ts";
 import { floatBits } from "../../../plan/index.ts";
 import type { KernelSpec, LowerContext } from "../../backend.ts";
-import { arrange, encode, type LoopNode, type LoopStore } from "./loop-code.ts";
+import { arrange, encode, type LoopNode, type LoopStore, type StreamKind } from "./loop-code.ts";
 import { sizeOf, type LowerTarget } from "./lowering.ts";
 
 /** A value of a loop program; each is written once. */
 export type Register = number;
+
+const streamOf = (dtype: DType): StreamKind => (dtype === "bool" ? "byte" : dtype === "bfloat16" ? "half" : "word");
+const scalars: { readonly [kind in StreamKind]: string } = {
+  word: "wordScalar",
+  byte: "boolScalar",
+  half: "halfScalar",
+};
 
 /** Writes the program of one loop kernel over the elements of the op's outputs. */
 export class LoopProgram {
@@ -32,16 +40,17 @@ export class LoopProgram {
     return this.#once(`load ${i}`, () => {
       const type = this.#context.inputs[i]!;
       const known = this.#context.constants?.[i];
-      if (known !== undefined) return type.dtype === "float32" ? this.float(known) : this.int(known);
+      if (known !== undefined) return isFloat(type.dtype) ? this.float(known) : this.int(known);
       const operand = this.#operand(i);
       const single = this.#context.single?.[i] ?? sizeOf(type.shape) === 1;
-      const narrow = type.dtype === "bool";
+      const kind = streamOf(type.dtype);
       if (single && this.#size !== 1) {
         this.#singles.add(i);
-        return this.#add({ kind: "constant", name: narrow ? "boolScalar" : "wordScalar", word: operand });
+        return this.#add({ kind: "constant", name: scalars[kind], word: operand });
       }
-      if (!narrow) return this.#add({ kind: "word", operand });
-      return this.#add({ kind: "op", name: "loadBool", sources: [this.#add({ kind: "byte", operand })] });
+      const stream = this.#add({ kind, operand });
+      if (kind === "word") return stream;
+      return this.#add({ kind: "op", name: kind === "byte" ? "loadBool" : "loadHalf", sources: [stream] });
     });
   }
 
@@ -53,6 +62,13 @@ export class LoopProgram {
       const name = this.#context.inputs[i]!.dtype === "bool" ? "boolRepeat" : "wordRepeat";
       return this.#add({ kind: "repeat", name, operand: this.#operand(i), inner, period });
     });
+  }
+
+  /** Random words of the key that is input `i`: word number `index` of its stream for each element. */
+  random(i: number): Register {
+    return this.#once(`random ${i}`, () =>
+      this.#add({ kind: "repeat", name: "randomRepeat", operand: this.#operand(i), inner: 0, period: 0 }),
+    );
   }
 
   /** A float32 constant. */
@@ -74,7 +90,7 @@ export class LoopProgram {
 
   /** Output `o` is this value, or is made from it by the kernel: then it has memory of its own. */
   store(o: number, register: Register, { own = false }: { readonly own?: boolean } = {}): void {
-    this.#stores.push({ output: o, node: register, narrow: this.#context.outputs[o]!.dtype === "bool", own });
+    this.#stores.push({ output: o, node: register, kind: streamOf(this.#context.outputs[o]!.dtype), own });
   }
 
   /** The kernel. An output may take the memory of an input that is not read any more when the output is written. */
