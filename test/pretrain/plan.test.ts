@@ -34,7 +34,7 @@ describe("the memory of a plan", () => {
     { name: "with the loss in pieces", change: { "training.lossChunk": 64 } },
     { name: "with documents apart", change: { "data.documents": "apart" } },
   ])("is that of the real step, $name", ({ change }) => {
-    const changed = withChange(recipe(), change as { [field: string]: string | number | boolean });
+    const changed = withChange(recipe(), change);
     const settings = settingsOf(changed, 65);
     const { memory, cost } = programOf(changed, settings, { evaluated: true });
     const { step, state, batch, model } = trainingOf(changed, settings);

@@ -80,8 +80,12 @@ async function sampled(
     const text = document.text.slice(0, SAMPLE - length);
     length += text.length;
     bytes += Buffer.byteLength(text);
-    if (tokenizer === undefined) for (const character of text) (known.add(character), tokens++);
-    else tokens += tokenizer.encode(text).length;
+    if (tokenizer === undefined) {
+      for (const character of text) {
+        known.add(character);
+        tokens++;
+      }
+    } else tokens += tokenizer.encode(text).length;
     tokens++; // the mark behind a document
     if (length >= SAMPLE) break;
   }

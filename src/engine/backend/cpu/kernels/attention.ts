@@ -16,9 +16,14 @@ function attended(others: number, products: number): LowerRule {
     return {
       kernel: op.name,
       params: [
-        ...[...sizes, Number(causal), floatBits(scale), ...masked.map(Number), Number(inside)],
-        // A weight is dropped where 24 random bits are below this.
-        ...[Number(segments !== undefined), Math.ceil(rate * 2 ** 24), floatBits(1 / (1 - rate))],
+        ...sizes,
+        Number(causal),
+        floatBits(scale),
+        ...masked.map(Number),
+        Number(inside),
+        Number(segments !== undefined),
+        Math.ceil(rate * 2 ** 24),
+        floatBits(1 / (1 - rate)),
       ],
       flops: (2 * products * batch * heads * queries * keys * depth) / (causal ? 2 : 1),
     };
