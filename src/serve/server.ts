@@ -152,12 +152,16 @@ async function respond(c: Context, { request, asked, scheduler, ...work }: Work)
   const frame = { id, created, model: work.name, texts: jobs.length, promptTokens };
   // Aborts when the client leaves, when the server stops, and when the answer is over for whatever reason.
   const leaving = new AbortController();
-  const leave = (): void => leaving.abort();
-  for (const signal of [c.req.raw.signal, work.stopping]) {
-    if (signal.aborted) leave();
-    signal.addEventListener("abort", leave, { once: true, signal: leaving.signal });
-  }
+  // What is refused leaves nothing behind.
   const events = scheduler.submit(jobs, leaving.signal);
+  const signals = [c.req.raw.signal, work.stopping];
+  const leave = (): void => {
+    // By hand: a listener that hangs on another signal (`{ signal }`) is lost to the collector before it removes anything.
+    for (const signal of signals) signal.removeEventListener("abort", leave);
+    leaving.abort();
+  };
+  for (const signal of signals) signal.addEventListener("abort", leave);
+  if (signals.some(({ aborted }) => aborted)) leave();
   if (!request.stream) {
     try {
       return c.json(await wholeAnswer(kind, frame, events));

@@ -1,5 +1,6 @@
 // Many streams, a full queue, clients that leave, and the end of the server.
 import { setTimeout as wait } from "node:timers/promises";
+import { queryObjects } from "node:v8";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { generate } from "../../src/generate/index.ts";
@@ -94,6 +95,25 @@ describe("a server", () => {
     await until(() => other.state.running === 1);
     await other.close({ now: true });
     expect(other.state.running).toBe(0);
+  });
+
+  it("keeps nothing of a request that is over", async () => {
+    const server = await serve(opened, { port: 0, slots: 2, queue: 0 });
+    const client = clientOf(server);
+    const some = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) {
+        const stream = await client.completions.create({ ...endless, max_tokens: 2 });
+        for await (const _ of stream);
+        await client.completions.create({ ...endless, stream: false, max_tokens: 2 });
+        await expect(client.completions.create({ ...endless, n: 3, stream: false })).rejects.toThrow("is full");
+      }
+    };
+    await some(5);
+    // Collects first, and counts what is still reachable.
+    const before = queryObjects(AbortController, { format: "count" });
+    await some(50);
+    expect(queryObjects(AbortController, { format: "count" })).toBeLessThan(before + 20);
+    await server.close();
   });
 
   // The long version is `npm run bench -- serve`.
