@@ -173,25 +173,10 @@ export const clamp: OpFunction<(x: Value, low: number, high: number) => Value, C
 );
 
 // Ties, numbers that round up into the next power of two, beyond the largest, subnormal ones, and what is no number.
-const edges: readonly number[] = [
-  ...[
-    1,
-    1.00390625,
-    1.01171875,
-    1.99609375,
-    1.998046875,
-    -1.00390625,
-    0,
-    -0,
-    NaN,
-    Infinity,
-    -Infinity,
-    3.4e38,
-    -3.4e38,
-  ],
-  ...[1e-40, -1e-40, 1.1754943508222875e-38, 2 ** -133, 3 * 2 ** -135],
-  ...Array.from({ length: 52 }, (_, i) => Math.fround(Math.sin(i) * 2 ** (i - 26))),
-];
+const edges: readonly number[] = Array.from({ length: 52 }, (_, i) => Math.fround(Math.sin(i) * 2 ** (i - 26))).concat(
+  [1, 1.00390625, 1.01171875, 1.99609375, 1.998046875, -1.00390625, 0, -0, NaN, Infinity, -Infinity, 3.4e38, -3.4e38],
+  [1e-40, -1e-40, 1.1754943508222875e-38, 2 ** -133, 3 * 2 ** -135],
+);
 
 const computed: readonly DType[] = ["float32", "int32", "uint32", "bool"];
 
