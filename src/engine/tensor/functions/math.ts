@@ -81,7 +81,7 @@ export function gelu(x: TensorLike, { approximate = false }: { readonly approxim
  * same shape): the lower ones, or the upper ones. Source: Gupta et al. (2015).
  *
  * @example
- * roundRandomly(x, random.bits(random.key(0), x.shape)).dtype; // "bfloat16"
+ * roundRandomly(tensor([1.001, -2]), random.bits(random.key(0), [2])).dtype; // "bfloat16"
  */
 export function roundRandomly(x: Tensor, bits: Tensor, { upper = false }: { readonly upper?: boolean } = {}): Tensor {
   return applyMany((v, b) => ops.roundRandomly(v, b, { upper }), [x, bits]);
