@@ -40,5 +40,7 @@ const begun = existsSync(join(run, "recipe.json"));
 await step("a language model on Shakespeare's plays", () =>
   chainrule("pretrain", ...(begun ? ["--resume", run] : ["--preset", "shakespeare-cpu", "--out", run])),
 );
-await step("what it writes", () => chainrule("generate", run, "--prompt", "ROMEO:", "--max-tokens", "300"));
+await step("what it writes", () =>
+  chainrule("generate", run, "--prompt", "ROMEO:", "--echo", "--max-tokens", "300", "--slide", "--temperature", "0.8"),
+);
 console.error(`> all: ${seconds(began)}`);

@@ -139,6 +139,6 @@ function expectFits(
   throw new ArgumentError(
     "context",
     `the model has ${decoder.length} places: received a prompt of ${prompt} tokens and ${maxTokens} to generate`,
-    { hint: 'shorten the prompt, lower maxTokens, or set overflow: "slide"' },
+    { hint: 'shorten the prompt, lower maxTokens, or set overflow: "slide" (--slide)' },
   );
 }
