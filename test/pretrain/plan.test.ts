@@ -24,7 +24,8 @@ function recipe(changes: Partial<RecipeInput> = {}): Recipe {
   });
 }
 
-const bytes = (tensors: readonly Tensor[]): number => tensors.reduce((sum, { size }) => sum + 4 * size, 0);
+const bytes = (tensors: readonly Tensor[]): number =>
+  tensors.reduce((sum, { size, dtype }) => sum + (dtype === "bfloat16" ? 2 : 4) * size, 0);
 
 describe("the memory of a plan", () => {
   it.each([
@@ -32,6 +33,10 @@ describe("the memory of a plan", () => {
     { name: "accumulated", change: { "training.accumulate": 4 } },
     { name: "with checkpoints of blocks", change: { "model.checkpointBlocks": true } },
     { name: "with the loss in pieces", change: { "training.lossChunk": 64 } },
+    {
+      name: "kept in 16 bits",
+      change: { "training.storage.weights": "bfloat16", "training.storage.states": "bfloat16" },
+    },
     { name: "with documents apart", change: { "data.documents": "apart" } },
   ])("is that of the real step, $name", ({ change }) => {
     const changed = withChange(recipe(), change);

@@ -5,4 +5,12 @@ export * from "./functions/index.ts";
 export * from "./tensor.ts";
 export * from "./tensor-tree.ts";
 export * from "./transforms.ts";
-export { defaultDevice, device, setDefaultDevice, withDevice, type Device, type DeviceName } from "../runtime/index.ts";
+export {
+  defaultDevice,
+  device,
+  peakOf,
+  setDefaultDevice,
+  withDevice,
+  type Device,
+  type DeviceName,
+} from "../runtime/index.ts";

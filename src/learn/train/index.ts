@@ -8,7 +8,6 @@ export * from "./keras/index.ts";
 export * from "./loop.ts";
 export * from "./measures.ts";
 export * from "./objective.ts";
-export * from "./peak.ts";
 export * from "./progress.ts";
 export * from "./run-log.ts";
 export * from "./state.ts";

@@ -10,7 +10,7 @@ export interface StepProgressOptions {
   readonly tokensPerStep?: number;
   /** Floating-point operations of a step, for the share of peak; with `peak`. */
   readonly flopsPerStep?: number;
-  /** Operations a second this machine can do: `await measurePeak()`. */
+  /** Operations a second this machine can do: `peakOf(defaultDevice())`. */
   readonly peak?: number;
   /** Seconds between lines where there is no terminal; default 10. */
   readonly everySeconds?: number;
@@ -30,7 +30,7 @@ const KEPT = 0.95;
  *
  * @example
  * const [tokensPerStep, flopsPerStep] = [64 * 256, 1.06e12];
- * stepProgress({ tokensPerStep, flopsPerStep, peak: await measurePeak() });
+ * stepProgress({ tokensPerStep, flopsPerStep, peak: peakOf(defaultDevice()) });
  * // step 1200/5000 ━━━━━━━━━━━━━━━━━━━━ 41:07 - loss: 1.5312 - lr: 9.1e-4 - 4.1k tokens/s - 61% of peak
  */
 export function stepProgress(options: StepProgressOptions = {}): Callback {

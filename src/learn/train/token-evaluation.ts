@@ -6,7 +6,7 @@ import type { Logs } from "./callback.ts";
 import { readOnce, release } from "./loop-measures.ts";
 import type { StepBatch } from "./objective.ts";
 import { valuesOf, type TrainState } from "./state.ts";
-import { makeEvaluate } from "./step.ts";
+import { makeEvaluate, type EvaluateStep } from "./step.ts";
 import { tokenObjective } from "./token-objective.ts";
 import type { HostBatch } from "./train-options.ts";
 
@@ -20,6 +20,11 @@ export interface TokenEvaluationOptions {
   readonly bytesPerToken?: number;
   /** Front of the names; default `val_`. */
   readonly prefix?: string;
+}
+
+/** The compiled evaluation of a language model: loss and trained tokens of a batch. */
+export function makeTokenEvaluate(module: Module<never, unknown>): EvaluateStep {
+  return makeEvaluate(module, tokenObjective(), { predictions: false });
 }
 
 /**
@@ -37,7 +42,7 @@ export function tokenEvaluation(
   const { dataset, upload, batchSize, batches = Infinity, bytesPerToken, prefix = "val_" } = options;
   if (!(batches >= 1))
     throw new ArgumentError("tokenEvaluation", `\`batches\` must be at least 1: received ${batches}`);
-  const evaluate = makeEvaluate(module, tokenObjective(), { predictions: false });
+  const evaluate = makeTokenEvaluate(module);
   const order = sampler(dataset.length, { batchSize, shuffle: false });
   return async (state) => {
     const values = valuesOf(state);

@@ -13,3 +13,4 @@ export * from "./recipe-types.ts";
 export * from "./recipe.ts";
 export * from "./run.ts";
 export * from "./settings.ts";
+export * from "./step.ts";

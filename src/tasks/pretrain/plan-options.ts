@@ -64,13 +64,16 @@ export function suggestionsFor(
     doublings(training.accumulate, settings.batch).map(accumulated),
     ...(model.checkpointBlocks ? [] : [[checkpointed()]]),
     ...(training.optimizer.name === "adamw" ? [[eightBit()]] : []),
+    ...(training.storage.weights === "float32" ? [[halfWeights()]] : []),
   ];
   const single = groups.flatMap(first);
-  const batches = (fixed: Suggestion["change"] = {}): Option[] =>
-    halvings(settings.batch).map((batch) => ({
-      change: { ...fixed, "training.batch": batch, "training.accumulate": 1 },
+  const batches = halvings(settings.batch).map((batch): Option => {
+    const parts = Math.min(training.accumulate, batch);
+    return {
+      change: { "training.batch": batch, ...(parts === training.accumulate ? {} : { "training.accumulate": parts }) },
       cost: "another run: fewer tokens an update",
-    }));
+    };
+  });
   if (single.some(({ fits }) => fits)) return single;
   // Together, the one that saves most first.
   let change: Suggestion["change"] = {};
@@ -86,7 +89,7 @@ export function suggestionsFor(
   }
   const last = together.at(-1);
   if (last?.fits === true) return [...single, last];
-  return [...single, ...(last === undefined ? [] : [last]), ...first(batches())];
+  return [...single, ...(last === undefined ? [] : [last]), ...first(batches)];
 }
 
 const chunked = (): Option => ({ change: { "training.lossChunk": CHUNK }, cost: "the same result, hardly slower" });
@@ -101,6 +104,11 @@ const checkpointed = (): Option => ({
 const eightBit = (): Option => ({
   change: { "training.optimizer.name": "adamw8bit" },
   cost: "the optimizer remembers in 8 bits: nearly the same result",
+});
+
+const halfWeights = (): Option => ({
+  change: { "training.storage.weights": "bfloat16" },
+  cost: "weights are kept in 16 bits: nearly the same result",
 });
 
 function doublings(from: number, most: number): number[] {

@@ -1,22 +1,22 @@
 // The compiled programs of a run without its numbers: what they are given, what they need beside it.
-import { HostArray, type TensorType } from "../../engine/core/index.ts";
+import { bytesPerElement, HostArray, type TensorType } from "../../engine/core/index.ts";
 import { defaultDevice, flattenTensors, Tensor, tensor, traceProgram } from "../../engine/tensor/index.ts";
 import {
   createState,
-  makeEvaluate,
-  makeStep,
-  tokenObjective,
+  makeTokenEvaluate,
+  store,
   valuesOf,
-  type EvaluateStep,
   type StepBatch,
+  type Stored,
   type TrainState,
   type TrainStep,
 } from "../../learn/train/index.ts";
 import type { Optimizer, OptimizerState } from "../../learn/optim/index.ts";
 import type { CausalLM, ConfigJson } from "../../models/index.ts";
 import { costOf, type ModelCost } from "./cost.ts";
-import type { Recipe } from "./recipe-types.ts";
-import { modelOf, optimizerOf, scheduleOf, type Settings } from "./settings.ts";
+import type { Recipe, StorageRecipe } from "./recipe-types.ts";
+import { modelOf, type Settings } from "./settings.ts";
+import { stepOf } from "./step.ts";
 
 /** Memory of a run's programs in bytes, as their plans say. */
 export interface ProgramMemory {
@@ -46,13 +46,8 @@ const KEY: TensorType = { dtype: "int32", shape: [1, 1] };
 export function trainingOf(recipe: Recipe, settings: Settings): Training {
   const model = modelOf(recipe, settings).init(recipe.seed, KEY);
   const { step, optimizer } = stepOf(recipe, { model, settings });
-  const state = createState(model, { optimizer, seed: recipe.seed, take: true });
+  const state = createState(model, { optimizer, seed: recipe.seed, take: true, storage: recipe.training.storage });
   return { model, step, state, batch: batchOf(recipe, { ...settings, vocabSize: model.vocabSize }) };
-}
-
-/** The evaluation of a model as a run does it. */
-export function evaluationOf(model: CausalLM): EvaluateStep {
-  return makeEvaluate(model, tokenObjective(), { predictions: false });
 }
 
 /**
@@ -68,16 +63,18 @@ export function programOf(
   const cost = costOf(model);
   for (const { parameter } of model.parameters()) parameter.value = blank(parameter);
   const { step, optimizer } = stepOf(recipe, { model, settings });
-  const state = blankState(model, optimizer);
+  const state = blankState(model, optimizer, recipe.training.storage);
   const { vocabSize } = model;
   const { plan } = step.lower(state, batchOf(recipe, { ...settings, vocabSize }));
   const rows = { batch: recipe.evaluation.batch ?? settings.microBatch, time: settings.time, vocabSize };
-  const evaluation = evaluated ? evaluationOf(model).lower(valuesOf(state), batchOf(recipe, rows)).plan.arenaBytes : 0;
+  const evaluation = evaluated
+    ? makeTokenEvaluate(model).lower(valuesOf(state), batchOf(recipe, rows)).plan.arenaBytes
+    : 0;
   const trained = Object.values(state.params);
   const memory = {
     weights: bytesOf(Object.values(valuesOf(state))),
     optimizer: bytesOf(flattenTensors(state.optState).tensors),
-    gradients: bytesOf(trained),
+    gradients: 4 * trained.reduce((sum, { size }) => sum + size, 0), // float32, whatever weights are kept in
     arena: plan.arenaBytes,
     evaluation,
     cache: recipe.samples === undefined ? 0 : cacheBytes(model),
@@ -98,20 +95,6 @@ export function layersOf({ config }: Settings): number {
 
 function layersField(config: ConfigJson): "n_layer" | "num_hidden_layers" {
   return "n_layer" in config ? "n_layer" : "num_hidden_layers";
-}
-
-// As `pretrain` makes it.
-function stepOf(
-  { training }: Recipe,
-  { model, settings }: { readonly model: CausalLM; readonly settings: Settings },
-): { step: TrainStep; optimizer: Optimizer } {
-  const optimizer = optimizerOf(training.optimizer, scheduleOf(training.schedule, settings));
-  const { labelSmoothing, zLoss, lossChunk, accumulate } = training;
-  const objective = tokenObjective({ labelSmoothing, zLoss, ...(lossChunk === undefined ? {} : { chunk: lossChunk }) });
-  return {
-    step: makeStep(model, { objective, optimizer, accumulate, predictions: false, lossLimit: true }),
-    optimizer,
-  };
 }
 
 /** A batch of tokens from all over the vocabulary. */
@@ -139,24 +122,23 @@ function blank({ dtype, shape }: TensorType): Tensor {
   return new Tensor(defaultDevice().empty({ dtype, shape }));
 }
 
-function blankState(model: CausalLM, optimizer: Optimizer): TrainState {
-  // What an optimizer remembers is traced, not computed.
-  let remembered: ReturnType<typeof flattenTensors> | undefined;
-  const init = (params: TrainState["params"]): readonly Tensor[] => {
-    remembered = flattenTensors(optimizer.transformation.init(params));
-    return remembered.tensors;
-  };
-  const quiet: Optimizer = {
-    ...optimizer,
-    transformation: {
-      ...optimizer.transformation,
-      init: (params) => {
-        traceProgram(init, params);
-        return remembered!.rebuild(remembered!.tensors.map(blank)) as OptimizerState;
-      },
-    },
-  };
-  return createState(model, { optimizer: quiet, seed: 0, take: true });
+function blankState(model: CausalLM, optimizer: Optimizer, storage: StorageRecipe): TrainState {
+  const init = (params: TrainState["params"]): OptimizerState =>
+    traced((given) => optimizer.transformation.init(given), params);
+  const quiet: Optimizer = { ...optimizer, transformation: { ...optimizer.transformation, init } };
+  const state = createState(model, { optimizer: quiet, seed: 0, take: true });
+  const { params, optState } = state;
+  return { ...state, ...traced((given: Stored) => store(given, storage), { params, optState }) };
+}
+
+// What a function gives, in types alone: it is traced, not computed.
+function traced<A, R>(fn: (given: A) => R, given: A): R {
+  let result: ReturnType<typeof flattenTensors> | undefined;
+  traceProgram((arg: A) => {
+    result = flattenTensors(fn(arg));
+    return result.tensors;
+  }, given);
+  return result!.rebuild(result!.tensors.map(blank)) as R;
 }
 
 function cacheBytes({ cacheShape, contextLength }: CausalLM): number {
@@ -165,5 +147,5 @@ function cacheBytes({ cacheShape, contextLength }: CausalLM): number {
 }
 
 function bytesOf(types: readonly TensorType[]): number {
-  return types.reduce((sum, { dtype, shape }) => sum + shape.reduce((a, b) => a * b, dtype === "bool" ? 1 : 4), 0);
+  return types.reduce((sum, { dtype, shape }) => sum + shape.reduce((a, b) => a * b, bytesPerElement(dtype)), 0);
 }

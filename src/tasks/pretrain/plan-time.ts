@@ -4,8 +4,8 @@ import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { flattenTensors } from "../../engine/tensor/index.ts";
-import { valuesOf, type TrainState } from "../../learn/train/index.ts";
-import { batchOf, evaluationOf, layersOf, trainingOf, withLayers, type Training } from "./plan-program.ts";
+import { makeTokenEvaluate, valuesOf, type TrainState } from "../../learn/train/index.ts";
+import { batchOf, layersOf, trainingOf, withLayers, type Training } from "./plan-program.ts";
 import type { Recipe } from "./recipe-types.ts";
 import type { Settings } from "./settings.ts";
 
@@ -123,7 +123,7 @@ class Probe {
     this.weights = Object.values(this.#state.params).reduce((sum, { size }) => sum + size, 0);
     this.#built = performance.now() - began;
     if (!evaluated) return;
-    const evaluate = evaluationOf(this.#training.model);
+    const evaluate = makeTokenEvaluate(this.#training.model);
     const { vocabSize } = this.#training.model;
     const rows = recipe.evaluation.batch ?? settings.microBatch;
     const batch = batchOf(recipe, { batch: rows, time: settings.time, vocabSize });

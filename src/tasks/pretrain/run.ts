@@ -3,21 +3,18 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ArgumentError, type HostArray } from "../../engine/core/index.ts";
-import { tensor } from "../../engine/tensor/index.ts";
+import { defaultDevice, peakOf, tensor } from "../../engine/tensor/index.ts";
 import { parseJson, tokenWindows, writeFileAtomic, type JsonValue, type TokenStore } from "../../data/index.ts";
 import {
   CheckpointStore,
   createState,
   lossGuard,
-  makeStep,
-  measurePeak,
   Measures,
   modelCheckpoint,
   runLog,
   samples,
   stepProgress,
   tokenEvaluation,
-  tokenObjective,
   train,
   valuesOf,
   type Callback,
@@ -34,7 +31,8 @@ import { bytesPerToken, openCorpus, type Corpus } from "./corpus.ts";
 import { costOf, stepFlops } from "./cost.ts";
 import type { Recipe } from "./recipe-types.ts";
 import { checkRecipe } from "./recipe.ts";
-import { modelOf, optimizerOf, scheduleOf, settingsOf, type Settings } from "./settings.ts";
+import { modelOf, settingsOf, type Settings } from "./settings.ts";
+import { stepOf } from "./step.ts";
 
 /** The recipe a run was begun with, in its folder. */
 export const RECIPE_FILE = "recipe.json";
@@ -83,7 +81,7 @@ export interface PretrainResult {
  */
 export async function pretrain(recipe: Recipe, options: PretrainOptions = {}): Promise<PretrainResult> {
   const { say = () => {}, signal, resume = false } = options;
-  const { out, seed, training } = recipe;
+  const { out, seed } = recipe;
   await begin(recipe, resume);
   const corpus = await openCorpus(recipe, {
     signal,
@@ -92,23 +90,8 @@ export async function pretrain(recipe: Recipe, options: PretrainOptions = {}): P
   try {
     const settings = settingsOf(recipe, corpus.tokenizer.vocabSize);
     const model = modelOf(recipe, settings).init(seed, { dtype: "int32", shape: [1, 1] });
-    const optimizer = optimizerOf(training.optimizer, scheduleOf(training.schedule, settings));
-    const { labelSmoothing, zLoss, lossChunk, accumulate, storage } = training;
-    const objective = tokenObjective({
-      labelSmoothing,
-      zLoss,
-      ...(lossChunk === undefined ? {} : { chunk: lossChunk }),
-    });
-    const step = makeStep(model, {
-      objective,
-      optimizer,
-      accumulate,
-      rounding: storage.rounding,
-      predictions: false,
-      lossLimit: true,
-      gradientNorm: training.optimizer.clip > 0 || recipe.guard?.normThreshold !== undefined,
-    });
-    const fresh = createState(model, { optimizer, seed, take: true, storage });
+    const { step, optimizer } = stepOf(recipe, { model, settings });
+    const fresh = createState(model, { optimizer, seed, take: true, storage: recipe.training.storage });
     const store = new CheckpointStore(join(out, "checkpoints"));
     const found = resume ? await store.latest(fresh) : undefined;
     for (const line of found?.skipped ?? []) say(`a checkpoint is damaged and was passed over: ${line}`);
@@ -134,7 +117,7 @@ export async function pretrain(recipe: Recipe, options: PretrainOptions = {}): P
       maxSteps: settings.steps,
       batchSize: settings.batch,
       shuffle: windows.shuffle,
-      callbacks: await callbacksOf(recipe, { model, corpus, settings, flops, options }),
+      callbacks: callbacksOf(recipe, { model, corpus, settings, flops, options }),
       ...evaluationOf(recipe, { model, corpus, settings }),
       ...(found === undefined ? {} : { resume: found.snapshot }),
       ...(signal === undefined ? {} : { signal }),
@@ -256,7 +239,7 @@ interface Parts {
 }
 
 // A resumed run has the same list, in the same order: their memory is found by it.
-async function callbacksOf(recipe: Recipe, { model, corpus, settings, flops, options }: Parts): Promise<Callback[]> {
+function callbacksOf(recipe: Recipe, { model, corpus, settings, flops, options }: Parts): Callback[] {
   const { out, checkpoints, guard, log } = recipe;
   const folder = join(out, "checkpoints");
   const { tokenizer, validation } = corpus;
@@ -276,9 +259,6 @@ async function callbacksOf(recipe: Recipe, { model, corpus, settings, flops, opt
           }),
         ]),
     ...(validation === undefined ? [] : [bestModel(out, model, tokenizer)]),
-    ...(options.progress === false
-      ? []
-      : [stepProgress({ tokensPerStep, flopsPerStep: flops, peak: await measurePeak() })]),
     runLog(out, { everySteps: log, config: { recipe: recipe as unknown as JsonValue } }),
     modelCheckpoint(folder, {
       everyEpochs: 0,
@@ -288,6 +268,10 @@ async function callbacksOf(recipe: Recipe, { model, corpus, settings, flops, opt
       ...(validation === undefined ? {} : { monitor: "val_loss" }),
     }),
     ...(options.callbacks ?? []),
+    // Behind those that remember: a run may go on with the line or without.
+    ...(options.progress === false
+      ? []
+      : [stepProgress({ tokensPerStep, flopsPerStep: flops, peak: peakOf(defaultDevice()) })]),
   ];
 }
 
