@@ -1,18 +1,21 @@
-// Numbers on a command line, read as what they must be.
-import { ArgumentError } from "../engine/core/index.ts";
+// Numbers on a command line, read as what they must be; others are a wrong command line.
+import { InvalidArgumentError } from "commander";
 
-/** A reader of whole numbers ≥ 0 for an option of that name. */
-export function wholeNumber(name: string): (text: string) => number {
-  return (text) => {
-    if (/^\d{1,15}$/.test(text)) return Number(text);
-    throw new ArgumentError(name, `expected a whole number, received ${JSON.stringify(text)}`);
-  };
+/** A whole number ≥ 0. */
+export function wholeNumber(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("expected a whole number");
 }
 
-/** A reader of decimal numbers for an option of that name. */
-export function decimal(name: string): (text: string) => number {
-  return (text) => {
-    if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) return Number(text);
-    throw new ArgumentError(name, `expected a number, received ${JSON.stringify(text)}`);
-  };
+/** A decimal number. */
+export function decimal(text: string): number {
+  if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) return Number(text);
+  throw new InvalidArgumentError("expected a number");
+}
+
+/** A decimal number from 0 to 1. */
+export function share(text: string): number {
+  const value = decimal(text);
+  if (value >= 0 && value <= 1) return value;
+  throw new InvalidArgumentError("expected a number from 0 to 1");
 }

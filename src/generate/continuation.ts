@@ -12,8 +12,13 @@ export interface ContinuationOptions extends SamplingOptions {
   readonly stop?: string | readonly string[];
   /** Tokens that end the text (end of text); they have no text of their own. */
   readonly stopTokens?: readonly number[];
-  /** Makes `text` of tokens; without it texts are empty. */
+  /**
+   * Makes `text` of tokens; without it texts are empty. Tokens it does not know are never chosen: the vocabularies of models
+   * are padded to round sizes.
+   */
   readonly tokenizer?: Tokenizer;
+  /** Added to the logits of tokens (as OpenAI's `logit_bias`). */
+  readonly bias?: ReadonlyMap<number, number>;
   /** How many of the most probable tokens are told with each one; undefined tells no log-probabilities. */
   readonly logprobs?: number;
 }
@@ -47,10 +52,12 @@ export class Continuation {
   readonly #logprobs: number | undefined;
   readonly #stream: StreamDecoder | undefined;
   readonly #watch: StopWatch;
+  readonly #known: number;
+  readonly #bias: ReadonlyMap<number, number>;
   #finish: FinishReason | undefined;
 
   constructor(prompt: ArrayLike<number>, options: ContinuationOptions = {}) {
-    const { maxTokens = Infinity, stop = [], stopTokens = [], tokenizer, logprobs } = options;
+    const { maxTokens = Infinity, stop = [], stopTokens = [], tokenizer, logprobs, bias = new Map() } = options;
     if (prompt.length === 0) {
       throw new ArgumentError("prompt", "needs at least one token: received none", {
         hint: "begin with the token that begins documents",
@@ -71,6 +78,8 @@ export class Continuation {
     this.#logprobs = logprobs;
     this.#stream = tokenizer?.streamDecoder({ skipSpecial: true });
     this.#watch = new StopWatch(stops);
+    this.#known = tokenizer?.vocabSize ?? Infinity;
+    this.#bias = bias;
   }
 
   /** Why the text is over; undefined while it goes on. */
@@ -84,14 +93,19 @@ export class Continuation {
   get history(): History {
     return { generated: this.#generated, seen: this.#seen };
   }
-  /** Whether the choice needs the logits, or the most probable token alone would do. */
-  get needsLogits(): boolean {
-    return !this.sampler.greedy || this.sampler.penalizes || this.#logprobs !== undefined;
+
+  /** The logits a choice is made from: of tokens the tokenizer knows, with the bias. */
+  choosable(logits: Float32Array): Float32Array {
+    const known = this.#ofKnown(logits);
+    if (this.#bias.size === 0) return known;
+    const biased = known.slice();
+    for (const [id, value] of this.#bias) if (id < biased.length) biased[id]! += value;
+    return biased;
   }
 
-  /** Chooses the next token from its logits. */
-  next(logits: Float32Array): GeneratedToken {
-    return this.accept(this.sampler.sample(logits, this.history, this.generated), logits);
+  /** Chooses the next token from its logits. `last` ends the text here. */
+  next(logits: Float32Array, options: { readonly last?: boolean } = {}): GeneratedToken {
+    return this.accept(this.sampler.sample(this.choosable(logits), this.history, this.generated), logits, options);
   }
 
   /** Takes a token chosen elsewhere; `logits` are needed where log-probabilities were asked for. `last` ends the text here. */
@@ -117,8 +131,13 @@ export class Continuation {
   #told(id: number, logits: Float32Array | undefined): Pick<GeneratedToken, "logprob" | "top"> {
     if (this.#logprobs === undefined) return {};
     if (logits === undefined) throw new ArgumentError("logprobs", "need the logits: received none");
-    const top = this.#logprobs === 0 ? [] : Array.from(best(logits, Math.min(this.#logprobs, logits.length)));
+    const known = this.#ofKnown(logits);
+    const top = this.#logprobs === 0 ? [] : Array.from(best(known, Math.min(this.#logprobs, known.length)));
     const [logprob, ...others] = logProbabilities(logits, [id, ...top]);
     return { logprob: logprob!, top: top.map((token, i) => ({ id: token, logprob: others[i]! })) };
+  }
+
+  #ofKnown(logits: Float32Array): Float32Array {
+    return logits.length > this.#known ? logits.subarray(0, this.#known) : logits;
   }
 }

@@ -39,13 +39,12 @@ export async function* generate(
   if (decoder.model !== model) throw new ArgumentError("decoder", "is of another model");
   const text = new Continuation(prompt, options);
   const slide = options.overflow === "slide";
-  expectFits(decoder, prompt.length, { maxTokens: options.maxTokens, slide });
+  expectFits(decoder.length, prompt.length, { maxTokens: options.maxTokens, slide });
   decoder.rewind(0);
   let logits = await decoder.prefill(0, slide ? text.ids.slice(-decoder.length) : text.ids);
   for (;;) {
     const full = decoder.filled(0) >= decoder.length;
-    const id = text.sampler.sample(logits, text.history, text.generated);
-    const token = text.accept(id, logits, { last: full && !slide });
+    const token = text.next(logits, { last: full && !slide });
     yield token;
     if (token.finish !== undefined || options.signal?.aborted === true) return;
     if (full) {
@@ -85,7 +84,7 @@ export async function* generateBatch(
   const decoder =
     options.decoder ?? decoderFor(model, { ...options, slots: options.slots ?? Math.min(16, prompts.length) });
   if (decoder.model !== model) throw new ArgumentError("decoder", "is of another model");
-  for (const prompt of prompts) expectFits(decoder, prompt.length, { maxTokens: options.maxTokens, slide: false });
+  for (const prompt of prompts) expectFits(decoder.length, prompt.length, { maxTokens: options.maxTokens });
   const waiting = prompts.map((prompt, index) => {
     const text = new Continuation(prompt, { ...options, seed: (options.seed ?? 0) + index });
     return { index, text };
@@ -97,8 +96,7 @@ export async function* generateBatch(
     const take = (slot: number, logits: Float32Array): void => {
       const { index, text } = running.get(slot)!;
       const last = decoder.filled(slot) >= decoder.length;
-      const id = text.sampler.sample(logits, text.history, text.generated);
-      const token = text.accept(id, logits, { last });
+      const token = text.next(logits, { last });
       begun.push({ index, ...token });
       if (token.finish === undefined) return;
       running.delete(slot);
@@ -128,17 +126,18 @@ function decoderFor(
   return new Decoder(model, { slots, ...(values === undefined ? {} : { values }) });
 }
 
-function expectFits(
-  decoder: Decoder,
+/** Refuses a prompt and a number of tokens that do not fit into a row of so many places. */
+export function expectFits(
+  length: number,
   prompt: number,
-  { maxTokens = 1, slide }: { readonly maxTokens?: number | undefined; readonly slide: boolean },
+  { maxTokens = 1, slide = false }: { readonly maxTokens?: number | undefined; readonly slide?: boolean },
 ): void {
   // The last token is never put back in.
   const needed = prompt + (Number.isFinite(maxTokens) ? maxTokens : 1) - 1;
-  if (slide || needed <= decoder.length) return;
+  if (slide || needed <= length) return;
   throw new ArgumentError(
     "context",
-    `the model has ${decoder.length} places: received a prompt of ${prompt} tokens and ${maxTokens} to generate`,
+    `the model has ${length} places: received a prompt of ${prompt} tokens and ${maxTokens} to generate`,
     { hint: 'shorten the prompt, lower maxTokens, or set overflow: "slide" (--slide)' },
   );
 }

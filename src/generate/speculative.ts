@@ -4,7 +4,7 @@ import { ArgumentError } from "../engine/core/index.ts";
 import type { CausalLM } from "../models/index.ts";
 import { Continuation, type GeneratedToken } from "./continuation.ts";
 import { Decoder } from "./decoder.ts";
-import type { GenerateOptions } from "./generate.ts";
+import { expectFits, type GenerateOptions } from "./generate.ts";
 import type { Candidates, History, Sampler } from "./sampler.ts";
 
 export interface SpeculativeOptions extends Omit<GenerateOptions, "overflow"> {
@@ -45,17 +45,12 @@ export async function* generateSpeculative(
   const target = options.decoder ?? new Decoder(model, options.values === undefined ? {} : { values: options.values });
   if (target.model !== model) throw new ArgumentError("decoder", "is of another model");
   const length = Math.min(target.length, draft.contextLength);
-  const needed = prompt.length + (Number.isFinite(options.maxTokens ?? Infinity) ? options.maxTokens! : 1) - 1;
-  if (needed > length) {
-    throw new ArgumentError("context", `both models have ${length} places: received a need of ${needed}`, {
-      hint: "shorten the prompt or lower maxTokens",
-    });
-  }
+  expectFits(length, prompt.length, { maxTokens: options.maxTokens });
   const guesser = new Decoder(draft);
   const text = new Continuation(prompt, options);
   target.rewind(0);
   const first = await target.prefill(0, text.ids);
-  let token = text.next(first);
+  let token = text.next(first, { last: prompt.length >= length });
   yield token;
   // From here on the last token of the text is in neither cache.
   while (token.finish === undefined && options.signal?.aborted !== true) {
@@ -66,7 +61,7 @@ export async function* generateSpeculative(
     const rows = await target.extend(0, [last, ...guesses.map(({ id }) => id)]);
     let accepted = 0;
     for (let i = 0; i <= guesses.length; i++) {
-      const wanted = text.sampler.candidates(rows[i]!, text.history);
+      const wanted = text.sampler.candidates(text.choosable(rows[i]!), text.history);
       const one = guesses[i];
       const right = one !== undefined && isRight(one, wanted, { sampler: text.sampler, place: text.generated });
       const id = right
@@ -99,7 +94,7 @@ async function guess(decoder: Decoder, text: Continuation, count: number): Promi
   const history: History = { generated, seen };
   let logits = await decoder.prefill(0, text.ids.slice(decoder.filled(0)));
   for (;;) {
-    const from = text.sampler.candidates(logits, history);
+    const from = text.sampler.candidates(text.choosable(logits), history);
     const id = text.sampler.draw(from, text.generated + guesses.length, GUESS);
     guesses.push({ id, from });
     if (guesses.length === count) return guesses;

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { ArgumentError, FormatError, isPlainObject } from "../engine/core/index.ts";
 import { parseJson, type JsonValue } from "../data/formats/index.ts";
-import type { Tokenizer } from "../data/text/index.ts";
+import { END_TOKENS, type Tokenizer } from "../data/text/index.ts";
 import { loadModelFolder, MODEL_FILES } from "./folder.ts";
 import type { CausalLM } from "./parts/causal-lm.ts";
 
@@ -25,9 +25,6 @@ export interface OpenModel {
   /** The texts templates know by name: bos_token, eos_token, … */
   readonly templateTokens: { readonly [name: string]: string };
 }
-
-// Ends of text by the names of the field, where no file names one.
-const ENDS = ["<|endoftext|>", "<|end_of_text|>", "</s>"];
 
 /**
  * Opens a model folder, or a run folder that has one in `model/`.
@@ -68,7 +65,8 @@ export async function openModel(folder: string): Promise<OpenModel> {
   };
   const { eos_token_id: end, bos_token_id: begin } = model.configJson;
   const said = [...ids(end), ...ids(settings["eos_token_id"]), ...named("eos_token")];
-  const usual = ENDS.map((text) => tokenizer.specialTokens.get(text)).filter((id) => id !== undefined);
+  // Where no file names one.
+  const usual = END_TOKENS.map((text) => tokenizer.specialTokens.get(text)).filter((id) => id !== undefined);
   const endTokens = [...new Set(said.length > 0 ? said : usual.slice(0, 1))];
   const [beginToken] = [...ids(begin), ...named("bos_token"), ...endTokens];
   const path = resolve(folder);

@@ -33,7 +33,11 @@ export function chatPrompts(opened: Parts): (messages: readonly Message[]) => Ch
   const template = compile(source, opened.folder);
   return (messages) => {
     // A mark inside each special token that stands in a message keeps the template's own apart from it.
-    const texts = messages.map((message) => ({ ...message, content: marked(message.content, tokenizer) }));
+    const texts = messages.map(({ role, content, name }) => ({
+      role,
+      content: marked(content, tokenizer),
+      ...(name === undefined ? {} : { name: marked(name, tokenizer) }),
+    }));
     let text: string;
     try {
       text = template.render({ ...opened.templateTokens, messages: texts, add_generation_prompt: true });

@@ -49,9 +49,6 @@ export function textJob(
 ): TextJob {
   for (const id of bias.keys())
     if (id >= model.vocabSize) throw new ApiError(400, `token ${id} is not in the vocabulary`, { param: "logit_bias" });
-  // Models are padded to round sizes: what the tokenizer does not know is never said.
-  const padding = Array.from({ length: model.vocabSize - tokenizer.vocabSize }, (_, i) => tokenizer.vocabSize + i);
-  const never = padding.map((id) => [id, -Infinity] as const);
   return {
     prompt: ids,
     options: {
@@ -60,10 +57,10 @@ export function textJob(
       stop,
       stopTokens: endTokens,
       seed: seed + index,
+      bias,
       ...(maxTokens === undefined ? {} : { maxTokens }),
       ...(logprobs === undefined ? {} : { logprobs }),
     },
-    bias: new Map([...bias, ...never]),
   };
 }
 

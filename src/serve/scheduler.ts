@@ -17,8 +17,6 @@ export interface TextJob {
   readonly prompt: readonly number[];
   /** How it goes on; `maxTokens: 0` tells of the prompt only. */
   readonly options: ContinuationOptions;
-  /** Added to logits before a token is chosen, by id. */
-  readonly bias?: ReadonlyMap<number, number>;
   /** Tells log-probabilities of the prompt too, with so many of the most probable tokens in each place. */
   readonly promptLogprobs?: number;
 }
@@ -216,10 +214,9 @@ export class Scheduler {
   }
 
   #take(text: Text, logits: Logits): void {
-    const { index, job, events, slot } = text;
+    const { index, events, slot } = text;
     const going = text.going!;
-    const id = going.sampler.sample(biased(logits, job.bias), going.history, going.generated);
-    const token = going.accept(id, logits, { last: this.#decoder.filled(slot) >= this.length });
+    const token = going.next(logits, { last: this.#decoder.filled(slot) >= this.length });
     this.#generated++;
     events.push({ index, token });
     if (token.finish !== undefined) this.#leave(text);
@@ -253,13 +250,6 @@ export class Scheduler {
       for (const text of texts) if (this.#running.has(text)) this.#fail(text, error);
     }
   }
-}
-
-function biased(logits: Logits, bias: ReadonlyMap<number, number> | undefined): Logits {
-  if (bias === undefined || bias.size === 0) return logits;
-  const x = logits.slice();
-  for (const [id, value] of bias) x[id]! += value;
-  return x;
 }
 
 function promptToken(logits: Logits, id: number, count: number): PromptToken {

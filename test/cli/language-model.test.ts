@@ -63,9 +63,10 @@ describe("chainrule generate", () => {
       err: expect.stringContaining("is empty") as string,
     });
     expect(run(["generate", join(folder, "nothing")]).err).toContain("is no model folder");
-    expect(run(["generate", folder, "--top-k", "many"]).err).toContain(
-      '--top-k: expected a whole number, received "many"',
-    );
+    expect(run(["generate", folder, "--top-k", "many"])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("'many' is invalid. expected a whole number") as string,
+    });
   });
 });
 

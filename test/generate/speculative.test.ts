@@ -33,6 +33,14 @@ async function alone(options: Parameters<typeof generate>[2]): Promise<number[]>
   return found;
 }
 
+it("ends where the prompt fills the context, as generate does", async () => {
+  const full = Array.from({ length: model.contextLength }, (_, i) => i % 7);
+  const found: (string | undefined)[] = [];
+  for await (const { finish } of generateSpeculative(model, full, { draft: drafts["itself"]!, temperature: 0 }))
+    found.push(finish);
+  expect(found).toEqual(["length"]);
+});
+
 describe("greedy", () => {
   it.each(["itself", "another"])("with %s as draft gives the tokens of the model", async (name) => {
     const checks: [number, number][] = [];

@@ -4,10 +4,19 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { openTokenShards } from "../../src/data/datasets/index.ts";
+import { loadTokenizer, prepareCorpus } from "../../src/data/text/index.ts";
 import { generate } from "../../src/generate/index.ts";
 import { readMetrics } from "../../src/learn/train/index.ts";
 import { openModel } from "../../src/models/index.ts";
-import { checkRecipe, pretrain, recipeOfRun, type Recipe, type RecipeInput } from "../../src/tasks/index.ts";
+import {
+  checkRecipe,
+  openCorpus,
+  pretrain,
+  recipeOfRun,
+  type Recipe,
+  type RecipeInput,
+} from "../../src/tasks/index.ts";
 
 const root = mkdtempSync(join(tmpdir(), "chainrule-pretrain-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -65,16 +74,57 @@ describe("pretrain", () => {
     const file = join(root, "lines.jsonl");
     const rows = Array.from({ length: 60 }, (_, i) => JSON.stringify({ text: `${"ab".repeat(i + 3)} number ${i}.` }));
     writeFileSync(file, rows.join("\n"));
-    const recipe = tiny("files", {
-      data: { text: [file], tokenizer: "characters", valFraction: 0.2, documents: "apart", packing: "best-fit" },
-      samples: undefined,
-      training: { steps: 4, batch: 4 },
-    });
-    const first = await pretrain(recipe, quiet);
-    expect(first.best!.values["val_bits_per_byte"]).toBeGreaterThan(0);
-    rmSync(file);
+    const of = (name: string): Recipe =>
+      tiny(name, {
+        data: { text: [file], tokenizer: "characters", valFraction: 0.2, documents: "apart", packing: "best-fit" },
+        samples: undefined,
+        training: { steps: 4, batch: 4 },
+      });
+    const whole = await pretrain(of("files-whole"), quiet);
+    const { val_loss: loss, val_bits_per_byte: bits } = whole.last!;
+    // Every character here is one byte, and the mark behind a document none.
+    const held = await openTokenShards(join(whole.folder, "data"), { split: "val" });
+    expect(bits).toBeCloseTo((loss! / Math.LN2) * (held.tokens / (held.tokens - held.documents)), 10);
+    held.close();
+
+    const recipe = of("files");
+    const abort = new AbortController();
+    const stop = { name: "stop", onStepEnd: ({ step }: { step: number }) => void (step === 2 && abort.abort()) };
+    await pretrain(recipe, { ...quiet, signal: abort.signal, callbacks: [stop] });
+    writeFileSync(file, rows.slice(30).join("\n"));
     const again = await pretrain(await recipeOfRun(recipe.out), { ...quiet, resume: true });
     expect(again.steps).toBe(4);
+    expect(hash(join(again.model, "model.safetensors"))).toBe(hash(join(whole.model, "model.safetensors")));
+  });
+
+  it("prepares anew where a run never began, and refuses to go on over other tokens", async () => {
+    const file = join(root, "other.txt");
+    writeFileSync(file, "one text to train on. ".repeat(40));
+    const data = { text: [file], tokenizer: "characters", valFraction: 0 };
+    const recipe = tiny("again", { data, samples: undefined, training: { steps: 3, batch: 2, time: 32 } });
+    await expect(pretrain({ ...recipe, training: { ...recipe.training, steps: undefined } }, quiet)).rejects.toThrow(
+      /training\.steps/,
+    );
+    writeFileSync(file, "another text with other characters, 1 2 3! ".repeat(40));
+    await pretrain(recipe, quiet);
+    const { train } = await openCorpus(recipe, { resume: true });
+    expect(train.vocabSize).toBe(new Set("another text with other characters, 1 2 3! ").size + 1);
+    await prepareCorpus([file], await loadTokenizer(join(recipe.out, "data/tokenizer.json")), {
+      out: join(recipe.out, "data"),
+      end: null,
+      overwrite: true,
+    });
+    await expect(pretrain(await recipeOfRun(recipe.out), { ...quiet, resume: true })).rejects.toThrow(/not those/);
+  });
+
+  it("writes samples of a model whose vocabulary is padded", async () => {
+    const recipe = tiny("padded", {
+      model: { preset: "shakespeare-tiny", config: { vocab_size: 400 } },
+      training: { steps: 1, batch: 2 },
+      samples: { every: 1, prompt: "R", tokens: 60, temperature: 3 },
+    });
+    await pretrain(recipe, quiet);
+    expect(readFileSync(join(recipe.out, "samples/step-1.txt"), "utf8")).toHaveLength(62);
   });
 
   it("refuses a folder with another run, and another recipe for a run", async () => {

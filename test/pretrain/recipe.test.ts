@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import {
   checkRecipe,
+  FILE_DEFAULTS,
   parseRecipe,
   recipePreset,
   recipePresets,
@@ -63,6 +64,8 @@ describe("recipes", () => {
     ["tokens and text", { ...least, data: { tokens: "a", text: ["b"] } }, /`tokens`.*or `text`/],
     ["files without a tokenizer", { ...least, data: { text: ["b"] } }, /need a `tokenizer`/],
     ["preset and depth", { ...least, model: { preset: "gpt2", depth: 2 } }, /`preset`, or a `depth`/],
+    ["a tokenizer beside prepared tokens", { ...least, data: { tokens: "a", tokenizer: "characters" } }, /its own/],
+    ["a split of what is split", { ...least, data: { tokens: "a", valFraction: 0.1 } }, /are for files/],
     ["a sum of nothing", { ...least, model: {} }, /`model_type`/],
   ];
   for (const [name, recipe, message] of refused)
@@ -97,7 +100,7 @@ describe("recipes", () => {
       .map((line) => /^( *)# (\w+:\s+\S.*)$/.exec(line))
       .filter((match) => match !== null && !/model_type|tokens: tokens/.test(match[0]))
       .map((match) => parse(match![2]!) as { readonly [key: string]: unknown });
-    const flat = JSON.stringify({ ...recipe, guard: checkRecipe({ ...least, guard: {} }).guard });
+    const flat = JSON.stringify({ ...recipe, files: FILE_DEFAULTS, guard: checkRecipe({ ...least, guard: {} }).guard });
     const shown = filled
       .flatMap((one) => Object.entries(one))
       .filter(([key, value]) => value !== null && key !== "One");

@@ -1,7 +1,8 @@
 // `chainrule data inspect`: what a folder of token shards holds, and how it will be packed.
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import type { PackingReport, TokenManifest, TokenStore } from "../../data/datasets/index.ts";
 import type { Tokenizer } from "../../data/text/index.ts";
+import { wholeNumber } from "../numbers.ts";
 import { columns, outputOf, type Output } from "../output.ts";
 import { tokenText } from "../token-text.ts";
 
@@ -42,15 +43,15 @@ export function inspect(): Command {
     .description("show what prepared data holds: documents, tokens, lengths, padding, what was removed, samples")
     .argument("<folder>", "the folder that `chainrule data prepare` wrote")
     .option("--split <name>", "which part", "train")
-    .option("--time <number>", "context length to pack for", whole, 256)
+    .option("--time <number>", "context length to pack for", wholeNumber, 256)
     .addOption(
       new Option("--documents <how>", "attention across documents").choices(["joined", "apart"]).default("joined"),
     )
     .addOption(
       new Option("--packing <how>", "of documents apart").choices(["contiguous", "best-fit"]).default("contiguous"),
     )
-    .option("--samples <number>", "documents to show", whole, 3)
-    .option("--seed <number>", "which documents are shown", whole, 0)
+    .option("--samples <number>", "documents to show", wholeNumber, 3)
+    .option("--seed <number>", "which documents are shown", wholeNumber, 0)
     .option("--verify", "hold every file against its hash", false)
     .action(run);
 }
@@ -154,9 +155,4 @@ function print(
       tokenText(tokenizer, ids, colors),
     ]),
   ].join("\n");
-}
-
-function whole(text: string): number {
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError("expected a whole number");
 }

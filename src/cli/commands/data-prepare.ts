@@ -1,5 +1,5 @@
 // `chainrule data prepare`: documents and a tokenizer become a folder of token shards.
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import type {
   DocumentFormat,
   InvalidUtf8,
@@ -9,6 +9,7 @@ import type {
 } from "../../data/datasets/index.ts";
 import type { PrepareOptions, PrepareProgress } from "../../data/text/index.ts";
 import { EXIT, ExitError } from "../failure.ts";
+import { share, wholeNumber } from "../numbers.ts";
 import { columns, outputOf, type Output } from "../output.ts";
 
 interface Options {
@@ -46,7 +47,11 @@ export function prepare(): Command {
     .requiredOption("-o, --out <folder>", "where to write the shards")
     .addOption(new Option("--format <format>", "read files as").choices(["text", "jsonl", "parquet"]))
     .option("--separator <text>", "what ends a document in text files, such as <|endoftext|> (\\n, \\t are understood)")
-    .option("--blank-lines <number>", "so many blank lines end a document in text files", whole)
+    .addOption(
+      new Option("--blank-lines <number>", "so many blank lines end a document in text files")
+        .argParser(wholeNumber)
+        .conflicts("separator"),
+    )
     .option("--field <name>", "field or column of the text (default: text)")
     .option("--skip-bad", "leave out rows without a text, counted", false)
     .addOption(
@@ -58,8 +63,8 @@ export function prepare(): Command {
     )
     .option("--near-threshold <share>", "similarity from which a document is a near-duplicate", share, 0.8)
     .option("--quality", "limits that prose and code keep: letters, repetitions, control characters, blobs", false)
-    .option("--min-length <characters>", "shorter documents are removed", whole)
-    .option("--max-length <characters>", "longer documents are removed", whole)
+    .option("--min-length <characters>", "shorter documents are removed", wholeNumber)
+    .option("--max-length <characters>", "longer documents are removed", wholeNumber)
     .option("--min-letters <share>", "smallest share of letters", share)
     .option("--max-repeated-lines <share>", "largest share of text in repeated lines", share)
     .option("--max-repeated-words <share>", "largest share of repeated runs of five words", share)
@@ -68,8 +73,8 @@ export function prepare(): Command {
     .option("--begin <token>", "special token before each document")
     .option("--end <token>", "special token behind each document (default: <|endoftext|> where there is one)")
     .option("--no-end", "no token behind documents")
-    .option("--shard-tokens <number>", "tokens of a shard (default: 33554432)", whole)
-    .option("--workers <number>", "threads (default: one for each core); the files do not depend on it", whole)
+    .option("--shard-tokens <number>", "tokens of a shard (default: 33554432)", wholeNumber)
+    .option("--workers <number>", "threads (default: one for each core); the files do not depend on it", wholeNumber)
     .option("--overwrite", "replace what an earlier preparation left in the folder", false)
     .action(run);
 }
@@ -136,7 +141,10 @@ function present<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], 
 }
 
 /** At most 20 redraws a second on a terminal; elsewhere a line every ten seconds. */
-function progressLine(output: Output, began: number): { show: (progress: PrepareProgress) => void; end: () => void } {
+export function progressLine(
+  output: Output,
+  began: number,
+): { show: (progress: PrepareProgress) => void; end: () => void } {
   let drawn = 0;
   let open = false;
   return {
@@ -180,15 +188,4 @@ function report(folder: string, { splits, about, begin, end }: TokenManifest, se
 
 function count(n: number): string {
   return n < 1e6 ? String(n) : `${(n / 1e6).toFixed(1)} M`;
-}
-
-function whole(text: string): number {
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError("expected a whole number");
-}
-
-function share(text: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && value >= 0 && value <= 1) return value;
-  throw new InvalidArgumentError("expected a number from 0 to 1");
 }

@@ -11,13 +11,9 @@ export function evaluate(): Command {
     .argument("<folder>", "a model folder, or a run with one in model/")
     .option("--text <file...>", "text files in UTF-8", [])
     .option("--tasks <file...>", "JSON Lines of { context, choices, answer } or { context, target }", [])
-    .option(
-      "--context <number>",
-      "tokens the model sees of a text; its own context unless said",
-      wholeNumber("--context"),
-    )
-    .option("--stride <number>", "tokens each window adds; half the context unless said", wholeNumber("--stride"))
-    .option("--batch-tokens <number>", "tokens in one call of the model", wholeNumber("--batch-tokens"), 2048)
+    .option("--context <number>", "tokens the model sees of a text; its own context unless said", wholeNumber)
+    .option("--stride <number>", "tokens each window adds; half the context unless said", wholeNumber)
+    .option("--batch-tokens <number>", "tokens in one call of the model", wholeNumber, 2048)
     .action(run);
 }
 

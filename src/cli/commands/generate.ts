@@ -13,21 +13,17 @@ export function generate(): Command {
     .argument("<folder>", "a model folder, or a run with one in model/")
     .option("-p, --prompt <text>", "what the text goes on from; without it, standard input")
     .option("--allow-special", "special tokens in the prompt become their ids")
-    .option(
-      "-n, --max-tokens <number>",
-      "at most so many tokens; until the context is full unless said",
-      wholeNumber("--max-tokens"),
-    )
-    .option("--temperature <number>", "0 takes the most probable token each time", decimal("--temperature"), 1)
-    .option("--top-k <number>", "only the k most probable tokens", wholeNumber("--top-k"))
-    .option("--top-p <number>", "only the most probable tokens up to this probability", decimal("--top-p"))
-    .option("--min-p <number>", "only tokens with this share of the largest probability", decimal("--min-p"))
-    .option("--repetition-penalty <number>", "divides logits of tokens of the text", decimal("--repetition-penalty"))
-    .option("--presence-penalty <number>", "taken off tokens that were generated", decimal("--presence-penalty"))
-    .option("--frequency-penalty <number>", "the same for each time", decimal("--frequency-penalty"))
-    .option("--seed <number>", "the same seed gives the same text", wholeNumber("--seed"), 0)
+    .option("-n, --max-tokens <number>", "at most so many tokens; until the context is full unless said", wholeNumber)
+    .option("--temperature <number>", "0 takes the most probable token each time", decimal, 1)
+    .option("--top-k <number>", "only the k most probable tokens", wholeNumber)
+    .option("--top-p <number>", "only the most probable tokens up to this probability", decimal)
+    .option("--min-p <number>", "only tokens with this share of the largest probability", decimal)
+    .option("--repetition-penalty <number>", "divides logits of tokens of the text", decimal)
+    .option("--presence-penalty <number>", "taken off tokens that were generated", decimal)
+    .option("--frequency-penalty <number>", "the same for each time", decimal)
+    .option("--seed <number>", "the same seed gives the same text", wholeNumber, 0)
     .option("--stop <text...>", "strings that end the text")
-    .option("--samples <number>", "so many texts, with seeds one after the other", wholeNumber("--samples"), 1)
+    .option("--samples <number>", "so many texts, with seeds one after the other", wholeNumber, 1)
     .option("--slide", "past the end of the context go on from its last half")
     .option("--echo", "print the prompt first")
     .action(run);

@@ -4,6 +4,7 @@ import { ArgumentError } from "../../engine/core/index.ts";
 import type { PretrainResult, Recipe } from "../../tasks/index.ts";
 import { EXIT, ExitError } from "../failure.ts";
 import { columns, outputOf, type Output } from "../output.ts";
+import { progressLine } from "./data-prepare.ts";
 
 interface Options {
   readonly preset?: string;
@@ -39,6 +40,7 @@ async function run(file: string | undefined, options: Options, output: Output): 
     output.progress("\nstopping after this step and saving; Ctrl-C again stops without");
     abort.abort();
   };
+  const preparing = progressLine(output, performance.now());
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
   try {
@@ -46,7 +48,11 @@ async function run(file: string | undefined, options: Options, output: Output): 
       resume: options.resume !== undefined,
       signal: abort.signal,
       progress: options.progress,
-      say: (line) => output.progress(line),
+      say: (line) => {
+        preparing.end();
+        output.progress(line);
+      },
+      ...(options.progress ? { onPrepare: (progress) => preparing.show(progress) } : {}),
     });
   } finally {
     process.off("SIGINT", stop);

@@ -9,12 +9,12 @@ export function serve(): Command {
     .description("serve a trained model over OpenAI's HTTP API")
     .argument("<folder>", "a model folder, or a run with one in model/")
     .option("--host <address>", "the address to listen on", "127.0.0.1")
-    .option("--port <number>", "the port; 0 takes a free one", wholeNumber("--port"), 8080)
+    .option("--port <number>", "the port; 0 takes a free one", wholeNumber, 8080)
     .option("--name <name>", "what the model is called; the name of its folder unless said")
-    .option("--slots <number>", "texts that run at the same time", wholeNumber("--slots"), 8)
-    .option("--queue <number>", "texts that may wait", wholeNumber("--queue"), 256)
-    .option("--context <number>", "tokens a text may have; the model's own unless said", wholeNumber("--context"))
-    .option("--max-body <bytes>", "largest request", wholeNumber("--max-body"), 2 ** 22)
+    .option("--slots <number>", "texts that run at the same time", wholeNumber, 8)
+    .option("--queue <number>", "texts that may wait", wholeNumber, 256)
+    .option("--context <number>", "tokens a text may have; the model's own unless said", wholeNumber)
+    .option("--max-body <bytes>", "largest request", wholeNumber, 2 ** 22)
     .option("--api-key <key>", "asked for as `Authorization: Bearer`; CHAINRULE_API_KEY does the same")
     .option("--allow-host <name...>", "names under which the server may be asked, beside localhost and addresses")
     .option("--allow-origin <origin...>", "origins whose pages may ask; * for all")
@@ -39,7 +39,8 @@ async function run(folder: string, options: Options, command: Command): Promise<
   const { serve: start } = await import("../../serve/index.ts");
   const output = outputOf(command);
   const { host, port, name, slots, queue, context, maxBody, allowHost = [], allowOrigin = [] } = options;
-  const apiKey = options.apiKey ?? process.env["CHAINRULE_API_KEY"];
+  // An empty one is none.
+  const apiKey = (options.apiKey ?? process.env["CHAINRULE_API_KEY"]) || undefined;
   const opened = await openModel(folder);
   const server = await start(opened, {
     host,
@@ -51,7 +52,7 @@ async function run(folder: string, options: Options, command: Command): Promise<
     allowedOrigins: allowOrigin,
     ...(name === undefined ? {} : { name }),
     ...(context === undefined ? {} : { length: context }),
-    ...(apiKey === undefined || apiKey === "" ? {} : { apiKey }),
+    ...(apiKey === undefined ? {} : { apiKey }),
   });
   if (!isLoopback(host) && apiKey === undefined)
     output.progress("warning: other machines can reach this server, and it asks for no key (--api-key)");

@@ -5,6 +5,7 @@ import { text as readAll } from "node:stream/consumers";
 import { Command, Option } from "commander";
 import type { BpeTokenizer, CharTokenizer, EncodeOptions, PatternName, Tokenizer } from "../../data/text/index.ts";
 import { ArgumentError } from "../../engine/core/index.ts";
+import { wholeNumber } from "../numbers.ts";
 import { columns, outputOf, type Output } from "../output.ts";
 import { shown, tokenText } from "../token-text.ts";
 
@@ -19,14 +20,14 @@ export function tokenizer(): Command {
     .addOption(
       new Option("--kind <kind>", "byte-level BPE, or single characters").choices(["bpe", "char"]).default("bpe"),
     )
-    .option("--vocab-size <number>", "tokens in all, special ones and the 256 bytes among them (bpe)", whole)
+    .option("--vocab-size <number>", "tokens in all, special ones and the 256 bytes among them (bpe)", wholeNumber)
     .addOption(
       new Option("--pattern <name>", "how text is cut into words (bpe)")
         .choices(["gpt2", "gpt4", "qwen2"])
         .default("gpt2"),
     )
     .option("--special <token...>", "special tokens, such as <|endoftext|>", [])
-    .option("--min-frequency <number>", "pairs seen less often are not merged (bpe)", whole, 0)
+    .option("--min-frequency <number>", "pairs seen less often are not merged (bpe)", wholeNumber, 0)
     .option("--unk <token>", "a token for unknown characters (char)")
     .action(train);
   const reading = (name: string, description: string): Command =>
@@ -259,9 +260,4 @@ async function standardInput(what: string): Promise<string> {
   if (process.stdin.isTTY)
     throw new ArgumentError("tokenizer", `${what} is needed, as an argument or on standard input`);
   return readAll(process.stdin);
-}
-
-function whole(text: string): number {
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw new ArgumentError("tokenizer train", `expected a whole number, received ${JSON.stringify(text)}`);
 }

@@ -74,10 +74,10 @@ function place(slots: Uint32Array, key: Uint32Array): number {
  * 0.40 at 0.65, 0.88 at 0.77, 0.95 at 0.8 and above 0.999 at 0.9.
  * Sources: Broder, "On the resemblance and containment of documents" (1997); Leskovec et al., "Mining of massive datasets", ch. 3.
  */
-const HASHES = 128;
-const BANDS = 16;
+export const HASHES = 128;
+export const BANDS = 16;
 const ROWS: number = HASHES / BANDS;
-const SHINGLE = 5;
+export const SHINGLE = 5;
 
 const seeds: Int32Array = new Int32Array(HASHES);
 for (let i = 0, state = 1; i < HASHES; i++) {

@@ -28,18 +28,20 @@ export const qualityLimits: QualityLimits = {
   maxLongWords: 0.1,
 };
 
-/** Why a document is left out; `empty` is one of white space only. */
-export type Removal =
-  | "empty"
-  | "too-short"
-  | "too-long"
-  | "few-letters"
-  | "control-characters"
-  | "long-words"
-  | "repeated-lines"
-  | "repeated-words"
-  | "exact-duplicate"
-  | "near-duplicate";
+/** Why a document is left out, in the order in which it is looked at; `empty` is one of white space only. */
+export const removals = [
+  "empty",
+  "too-short",
+  "too-long",
+  "few-letters",
+  "control-characters",
+  "long-words",
+  "repeated-lines",
+  "repeated-words",
+  "exact-duplicate",
+  "near-duplicate",
+] as const;
+export type Removal = (typeof removals)[number];
 
 /** A broken limit and the value that breaks it. */
 export interface Fault {

@@ -32,6 +32,9 @@ export interface TokenShards extends TokenStore {
   readonly split: string;
 }
 
+/** Bytes of tokens that are kept in memory unless said; more are read by position. */
+export const RESIDENT_TOKENS: number = 2 ** 28;
+
 /** How shards are opened. */
 export interface OpenShardsOptions {
   /** Default `train`. */
@@ -65,7 +68,7 @@ interface Part {
  * const windows = tokenWindows(shards, { time: 256 });
  */
 export async function openTokenShards(folder: string, options: OpenShardsOptions = {}): Promise<TokenShards> {
-  const { split = "train", memory = 2 ** 28, verify = false } = options;
+  const { split = "train", memory = RESIDENT_TOKENS, verify = false } = options;
   const manifest = await readManifest(folder);
   const found = Object.hasOwn(manifest.splits, split) ? manifest.splits[split] : undefined;
   if (found === undefined) {

@@ -1,7 +1,7 @@
 // Which documents are kept, and in which part of the split: decided one after the other, in the order of the documents.
-import { ExactDuplicates, NearDuplicates, type Document, type Removal } from "../datasets/index.ts";
+import { ExactDuplicates, HASHES, NearDuplicates, removals, type Document, type Removal } from "../datasets/index.ts";
 import type { JsonValue } from "../formats/index.ts";
-import { SIGNATURE, type Examined } from "./prepare-stage.ts";
+import type { Examined } from "./prepare-stage.ts";
 
 /** A document that was left out. */
 export interface RemovedSample {
@@ -39,6 +39,7 @@ export class Decisions {
   readonly #near: NearDuplicates | undefined;
   /** Where the documents of `#near` come from: number of the source, and line. */
   readonly #sources = new Map<string, number>();
+  readonly #names: string[] = [];
   readonly #sourceOf: number[] = [];
   readonly #lineOf: number[] = [];
 
@@ -75,10 +76,10 @@ export class Decisions {
 
   #isNear(document: Document, i: number, { signatures, signed }: Examined): boolean {
     if (this.#near === undefined || signed[i] !== 1) return false;
-    const signature = signatures.subarray(SIGNATURE * i, SIGNATURE * (i + 1));
+    const signature = signatures.subarray(HASHES * i, HASHES * (i + 1));
     const found = this.#near.find(signature);
     if (found !== undefined) {
-      const source = [...this.#sources.keys()][this.#sourceOf[found.document]!]!;
+      const source = this.#names[this.#sourceOf[found.document]!]!;
       const line = this.#lineOf[found.document]!;
       this.#remove(document, "near-duplicate", {
         value: found.similarity,
@@ -87,7 +88,7 @@ export class Decisions {
       return true;
     }
     this.#near.add(signature);
-    if (!this.#sources.has(document.source)) this.#sources.set(document.source, this.#sources.size);
+    if (!this.#sources.has(document.source)) this.#sources.set(document.source, this.#names.push(document.source) - 1);
     this.#sourceOf.push(this.#sources.get(document.source)!);
     this.#lineOf.push(document.line ?? 0);
     return false;
@@ -116,19 +117,7 @@ export function beginning(text: string): string {
 
 /** As JSON, reasons in the order in which they are checked. */
 export function removedJson({ counts, samples }: Removed): { [key: string]: JsonValue } {
-  const order: readonly Removal[] = [
-    "empty",
-    "too-short",
-    "too-long",
-    "few-letters",
-    "control-characters",
-    "long-words",
-    "repeated-lines",
-    "repeated-words",
-    "exact-duplicate",
-    "near-duplicate",
-  ];
-  const found = order.filter((reason) => counts[reason] !== undefined);
+  const found = removals.filter((reason) => counts[reason] !== undefined);
   return Object.fromEntries(
     found.map((reason) => [
       reason,

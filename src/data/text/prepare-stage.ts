@@ -3,6 +3,7 @@ import { ChainruleError } from "../../engine/core/index.ts";
 import {
   faultOf,
   fingerprint,
+  HASHES,
   minHash,
   needsScan,
   scanWords,
@@ -19,9 +20,6 @@ export interface StageOptions {
   readonly begin?: number | undefined;
   readonly end?: number | undefined;
 }
-
-/** Words of a MinHash signature. */
-export const SIGNATURE = 128;
 
 /** Findings on the documents of a batch, flat so that they cross to another thread in one piece. */
 export interface Examined {
@@ -57,7 +55,7 @@ export function examine(texts: readonly string[], { limits, dedup }: StageOption
   const keys = new Uint32Array(4 * n);
   const draws = new Float64Array(n);
   const faults: (Fault & { index: number })[] = [];
-  const signatures = new Int32Array(near ? SIGNATURE * n : 0);
+  const signatures = new Int32Array(near ? HASHES * n : 0);
   const signed = new Uint8Array(near ? n : 0);
   texts.forEach((text, index) => {
     bytes[index] = Buffer.byteLength(text);
@@ -72,7 +70,7 @@ export function examine(texts: readonly string[], { limits, dedup }: StageOption
     draws[index] = draw;
     const signature = near ? minHash(text, scan!.words) : undefined;
     if (signature === undefined) return;
-    signatures.set(signature, SIGNATURE * index);
+    signatures.set(signature, HASHES * index);
     signed[index] = 1;
   });
   return { bytes, keys, draws, faults, signatures, signed };

@@ -4,10 +4,13 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { ArgumentError, DataError } from "../../engine/core/index.ts";
 import {
+  BANDS,
   checkLimits,
   documentCounts,
   documents,
+  HASHES,
   MANIFEST,
+  SHINGLE,
   TokenShardWriter,
   writeManifest,
   type Document,
@@ -23,7 +26,7 @@ import { Decisions, removedJson, type Decision } from "./prepare-decisions.ts";
 import { openLanes, workersFor, type Lane } from "./prepare-lanes.ts";
 import type { Encoded, Examined, Refused, StageOptions } from "./prepare-stage.ts";
 import { saveTokenizer } from "./tokenizer-json.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import { END_TOKENS, type Tokenizer } from "./tokenizer.ts";
 
 /** How far a preparation is. */
 export interface PrepareProgress {
@@ -66,7 +69,6 @@ export interface PrepareOptions {
   readonly signal?: AbortSignal;
 }
 
-const END_TOKENS = ["<|endoftext|>", "<|end_of_text|>", "</s>"];
 const SPLITS = ["train", "val"] as const;
 /** A batch is sent to a thread when it has so many characters or documents. */
 const BATCH_LENGTH = 2 ** 19;
@@ -336,7 +338,9 @@ function about(
     options: {
       valFraction,
       dedup,
-      ...(dedup === "near" ? { nearThreshold: threshold, hashes: 128, bands: 16, shingle: "5 words" } : {}),
+      ...(dedup === "near"
+        ? { nearThreshold: threshold, hashes: HASHES, bands: BANDS, shingle: `${SHINGLE} words` }
+        : {}),
       limits: { ...limits } as { [key: string]: JsonValue },
       ...(JSON.parse(JSON.stringify(given)) as { [key: string]: JsonValue }),
     },

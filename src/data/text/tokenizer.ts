@@ -1,6 +1,9 @@
 // Tokenizer: what every tokenizer gives, whatever it was trained or read from. Text in, ids out, and back without loss.
 import type { JsonValue } from "../formats/index.ts";
 
+/** What tokenizers of the field call the token that ends a document, the usual one first. */
+export const END_TOKENS: readonly string[] = ["<|endoftext|>", "<|end_of_text|>", "</s>"];
+
 /** How text is turned into ids. */
 export interface EncodeOptions {
   /**

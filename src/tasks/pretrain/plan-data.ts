@@ -1,9 +1,16 @@
 // How many tokens a run has, without preparing them: from a manifest, from the text that ships, or estimated from a sample.
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { documents, expandPaths, MANIFEST, readManifest, tokenBytesOf } from "../../data/datasets/index.ts";
+import {
+  documents,
+  expandPaths,
+  MANIFEST,
+  readManifest,
+  RESIDENT_TOKENS,
+  tokenBytesOf,
+} from "../../data/datasets/index.ts";
 import { loadTokenizer, type Tokenizer } from "../../data/text/index.ts";
-import { openCorpus } from "./corpus.ts";
+import { FILE_DEFAULTS, openCorpus } from "./corpus.ts";
 import type { DataRecipe, Recipe } from "./recipe-types.ts";
 
 /** The tokens of a run, as far as they are known before it. */
@@ -18,8 +25,6 @@ export interface PlannedData {
   readonly bytes: number;
 }
 
-/** Tokens are kept in memory up to so many bytes; see `openTokenShards`. */
-const RESIDENT = 2 ** 28;
 /** Characters of text that an estimate is made from. */
 const SAMPLE = 2 ** 20;
 /** Text is about so many times as long as its packed form. */
@@ -48,11 +53,15 @@ function sized(
   validationTokens: number,
 ): Pick<PlannedData, "vocabSize" | "trainTokens" | "validationTokens" | "bytes"> {
   const each = tokenBytesOf(vocabSize);
-  const held = [trainTokens, validationTokens].map((tokens) => (tokens * each <= RESIDENT ? tokens * each : 0));
+  const held = [trainTokens, validationTokens].map((tokens) => (tokens * each <= RESIDENT_TOKENS ? tokens * each : 0));
   return { vocabSize, trainTokens, validationTokens, bytes: held[0]! + held[1]! };
 }
 
-async function estimate({ text, tokenizer: name, valFraction }: DataRecipe): Promise<PlannedData> {
+async function estimate({
+  text,
+  tokenizer: name,
+  valFraction = FILE_DEFAULTS.valFraction,
+}: DataRecipe): Promise<PlannedData> {
   const { files } = await expandPaths(text as readonly string[]);
   const tokenizer = name === "characters" ? undefined : await loadTokenizer(name!);
   const sample = await sampled(files, tokenizer);

@@ -78,7 +78,7 @@ export interface PlanOptions {
 export async function plan(recipe: Recipe, { measure = true, limit }: PlanOptions = {}): Promise<Plan> {
   const data = await planData(recipe);
   const settings = settingsOf(recipe, data.vocabSize);
-  const evaluated = data.validationTokens >= settings.time + 1;
+  const evaluated = data.validationTokens >= 2;
   const { memory: program, cost } = programOf(recipe, settings, { evaluated });
   // This process has read the same code and compiled the same programs as the run will have.
   const own = process.memoryUsage.rss();
@@ -138,7 +138,7 @@ function timeOf(
   measured: Measurement,
 ): PlanTime {
   const { steps, batch, microBatch, time } = settings;
-  const windows = Math.floor(Math.max(0, data.validationTokens - 1) / time);
+  const windows = Math.ceil(Math.max(0, data.validationTokens - 1) / time);
   const rows = evaluation.batch ?? microBatch;
   const batches = Math.min(evaluation.batches ?? Infinity, Math.ceil(windows / rows));
   const evaluations = windows === 0 ? 0 : Math.ceil(steps / evaluation.every);

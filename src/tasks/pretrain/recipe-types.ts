@@ -29,9 +29,9 @@ export interface DataRecipe {
   /** For `text`: "characters", or a tokenizer.json. */
   readonly tokenizer?: string | undefined;
   /** For files: share of documents held out; default 0.05. */
-  readonly valFraction: number;
+  readonly valFraction?: number | undefined;
   /** For files: which duplicates are removed; default "exact". */
-  readonly dedup: "exact" | "near" | "none";
+  readonly dedup?: "exact" | "near" | "none" | undefined;
   /** One stream of tokens, or attention that stays inside a document. Default "joined". */
   readonly documents: "joined" | "apart";
   /** Of documents apart: in their order, or each whole where it fits best. Default "contiguous". */

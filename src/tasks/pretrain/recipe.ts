@@ -14,8 +14,8 @@ const data = z
     tokens: text.optional(),
     text: z.union([z.literal("shakespeare"), z.array(text).min(1)]).optional(),
     tokenizer: text.optional(),
-    valFraction: z.number().min(0).lt(1).default(0.05),
-    dedup: z.enum(["exact", "near", "none"]).default("exact"),
+    valFraction: z.number().min(0).lt(1).optional(),
+    dedup: z.enum(["exact", "near", "none"]).optional(),
     documents: z.enum(["joined", "apart"]).default("joined"),
     packing: z.enum(["contiguous", "best-fit"]).default("contiguous"),
     windows: z.enum(["cover", "random"]).default("cover"),
@@ -25,6 +25,12 @@ const data = z
   })
   .refine(({ text: texts, tokenizer }) => !Array.isArray(texts) || tokenizer !== undefined, {
     message: 'files need a `tokenizer`: "characters", or a tokenizer.json',
+  })
+  .refine(({ tokens, tokenizer }) => tokens === undefined || tokenizer === undefined, {
+    message: "a prepared folder has its own tokenizer: leave `tokenizer` out",
+  })
+  .refine(({ text: texts, ...rest }) => Array.isArray(texts) || (rest.valFraction ?? rest.dedup) === undefined, {
+    message: "`valFraction` and `dedup` are for files: what is prepared already is split already",
   });
 
 const model = z

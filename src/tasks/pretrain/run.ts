@@ -85,6 +85,7 @@ export async function pretrain(recipe: Recipe, options: PretrainOptions = {}): P
   await begin(recipe, resume);
   const corpus = await openCorpus(recipe, {
     signal,
+    resume,
     ...(options.onPrepare === undefined ? {} : { onProgress: options.onPrepare }),
   });
   try {
@@ -193,7 +194,7 @@ function trainWindows(
   const { documents, packing } = data;
   if (data.windows === "random") {
     const draw = { windows: steps * batch, seed };
-    return { dataset: tokenWindows(store, { time, documents, draw }), shuffle: false };
+    return { dataset: tokenWindows(store, { time, documents, packing, draw }), shuffle: false };
   }
   return { dataset: tokenWindows(store, { time, documents, packing }), shuffle: true };
 }
@@ -258,6 +259,7 @@ function callbacksOf(recipe: Recipe, { model, corpus, settings, flops, options }
             folder: join(out, "samples"),
           }),
         ]),
+    sameTokens(corpus.identity),
     ...(validation === undefined ? [] : [bestModel(out, model, tokenizer)]),
     runLog(out, { everySteps: log, config: { recipe: recipe as unknown as JsonValue } }),
     modelCheckpoint(folder, {
@@ -294,6 +296,20 @@ function sampler(
     });
     for await (const token of stream) text += token.text;
     return text;
+  };
+}
+
+// A run that goes on over other tokens would be another run.
+function sameTokens(identity: string): Callback {
+  return {
+    name: "sameTokens",
+    save: () => ({ values: { identity } }),
+    load({ values }) {
+      if ((values as { identity: string }).identity === identity) return;
+      throw new ArgumentError("pretrain", "the tokens are not those this run was begun with", {
+        hint: "prepare the data as it was, or begin another run",
+      });
+    },
   };
 }
 
