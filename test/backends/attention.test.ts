@@ -1,6 +1,7 @@
 // Attention and its gradient on sizes that are split over threads: the op's float64 meaning, and the same bits on any number of them.
 import { describe, expect, it } from "vitest";
 import type { TensorType } from "../../src/engine/core/index.ts";
+import { attention as attend, ones, tensor } from "../../src/engine/tensor/index.ts";
 import { attention, attentionGrad, float, type AttentionAttrs } from "../../src/engine/ops/index.ts";
 import { anyOp, type SampleInput } from "../../src/engine/program/index.ts";
 import { assertClose, drawSamples } from "../../src/testing/index.ts";
@@ -58,4 +59,11 @@ describe.each(calls)("%s", (_, op, inputs, attrs) => {
     );
     expect(serial!.every((array, i) => array.equals(parallel![i]!))).toBe(true);
   });
+});
+
+it("attention of tensors takes a mask of bool alone: whole numbers are documents, and not by mistake", () => {
+  const x = ones([1, 1, 2, 4]);
+  const numbers = tensor([[1, 1]], { dtype: "int32" });
+  expect(() => attend(x, { k: x, v: x, mask: numbers })).toThrow("`mask` is bool: received int32[1,2]");
+  expect(() => attend(x, { k: x, v: x, segments: numbers.equal(1) })).toThrow("`segments` is int32");
 });

@@ -11,13 +11,8 @@ import {
   withDevice,
   type Tensor,
 } from "../../src/engine/tensor/index.ts";
-import {
-  Context,
-  type NamedTensors,
-  causalLoss,
-  tokenLosses,
-  type TokenLossOptions,
-} from "../../src/learn/nn/index.ts";
+import { tokenObjective } from "../../src/learn/train/index.ts";
+import { Context, type NamedTensors, tokenLosses, type TokenLossOptions } from "../../src/learn/nn/index.ts";
 import {
   createModel,
   depthDial,
@@ -115,9 +110,12 @@ const labels = [
   [2, 2, 19, -1, -1],
 ];
 
+const lossOfTokens = (output: Tensor, labels: Tensor, options: TokenLossOptions = {}): Tensor =>
+  tokenObjective(options)(output, { x: labels, y: [labels] }).loss;
+
 function lossOf(model: CausalLM, values: NamedTensors, options: TokenLossOptions): Tensor {
   const context = new Context({ training: true, key: random.key(1) });
-  return causalLoss(model.pure(values, ints(ids), context).output as Tensor, ints(labels), options);
+  return lossOfTokens(model.pure(values, ints(ids), context).output as Tensor, ints(labels), options);
 }
 
 function gradients(
@@ -153,7 +151,7 @@ describe("the loss", () => {
       const arena = (options: TokenLossOptions): number => {
         const context = new Context({ training: true });
         const loss = (params: NamedTensors): Tensor =>
-          causalLoss(wide.pure(params, rows, context).output as Tensor, rows, options);
+          lossOfTokens(wide.pure(params, rows, context).output as Tensor, rows, options);
         return jit((values: NamedTensors) => valueAndGrad(loss)(values)).lower(wide.tensors()).plan.arenaBytes;
       };
       const logits = 16 * 32 * 5000 * 4;
@@ -208,7 +206,7 @@ describe("training with dropout in attention", () => {
       const input = { ids: rows, segments: rows, positions };
       const loss = (params: NamedTensors): Tensor => {
         const context = new Context({ training: true, key: random.key(1) });
-        return causalLoss(model.pure(params, input, context).output as Tensor, rows);
+        return lossOfTokens(model.pure(params, input, context).output as Tensor, rows);
       };
       const { plan } = jit((values: NamedTensors) => valueAndGrad(loss)(values)).lower(model.tensors());
       expect(plan.arenaBytes).toBeLessThan((batch * heads * time * time * 4) / 2);

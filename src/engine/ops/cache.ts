@@ -5,7 +5,7 @@ import { add } from "./arith.ts";
 import { lessEqual } from "./compare.ts";
 import { iota, zerosLike } from "./create.ts";
 import { bind1, expectDtype, expectInputs, float, int, none, withOp, type None, type OpFunction } from "./define.ts";
-import { attentionDims } from "./attention-parts.ts";
+import { attentionDims, expectAttrs, SWAP } from "./attention-parts.ts";
 import { attention } from "./fused-attention.ts";
 import { scaled, shifted } from "./fused-parts.ts";
 import { gather } from "./gather.ts";
@@ -13,8 +13,6 @@ import { broadcast, reshape, transpose } from "./layout.ts";
 
 /** What attention over a cache is told. */
 export type CachedAttentionAttrs = { readonly scale: number };
-
-const HEADS = [0, 2, 1, 3];
 
 function expectPlaces(where: string, types: readonly TensorType[], batch: number | undefined): void {
   for (const type of types) {
@@ -141,7 +139,7 @@ const cachedAttentionOp: OpRecord<CachedAttentionAttrs> = {
       );
     attentionDims([q, ...one], true);
     expectPlaces("cachedAttention", [rows, lengths], batch);
-    if (!Number.isFinite(scale)) throw new ShapeError("cachedAttention", `\`scale\` must be finite: received ${scale}`);
+    expectAttrs("cachedAttention", types.slice(0, 3), { causal: false, scale });
     return [{ dtype: "float32", shape: q.shape }];
   },
   decompose: ([q, k, v, rows, lengths], { scale }) => {
@@ -149,7 +147,7 @@ const cachedAttentionOp: OpRecord<CachedAttentionAttrs> = {
     const seen = [batch, 1, time, k!.shape[1]!];
     const last = add(broadcast(shifted(lengths!, -time), seen, [0]), iota(seen, 2, "int32"));
     const mask = lessEqual(iota(seen, 3, "int32"), last);
-    const outside = (x: Value): Value => transpose(x, HEADS);
+    const outside = (x: Value): Value => transpose(x, SWAP);
     const row = (x: Value): Value => outside(gather(x, rows!, 0));
     return [outside(attention(outside(q!), { k: row(k!), v: row(v!), mask }, { causal: false, scale }))];
   },

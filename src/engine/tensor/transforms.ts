@@ -1,5 +1,5 @@
 // Functions to functions: jit, grad, valueAndGrad, vjp, checkpoint. Each works on Tensors and inside each other.
-import { ArgumentError, formatType, TraceError, type TensorType } from "../core/index.ts";
+import { ArgumentError, DtypeError, formatType, type TensorType, TraceError } from "../core/index.ts";
 import * as ops from "../ops/index.ts";
 import { currentTrace, inline, trace, type Program, type Value } from "../program/index.ts";
 import { defaultDevice, type DeviceArray, type Executable, type Repeated } from "../runtime/index.ts";
@@ -199,6 +199,12 @@ export function valueAndGrad<A extends readonly unknown[], R>(
         throw new ArgumentError("grad", `there is no argument ${p}: received ${counts.length} arguments`);
     // Integer leaves (a step counter among parameters) have no gradient; they get zeros of their own type.
     const indices = positions.flatMap((p) => Array.from({ length: counts[p]! }, (_, i) => starts[p]! + i));
+    const half = indices.find((i) => program.inputs[i]!.dtype === "bfloat16");
+    if (half !== undefined) {
+      throw new DtypeError("grad", `bfloat16 is for keeping numbers: received ${formatType(program.inputs[half]!)}`, {
+        hint: "cast it to float32 first",
+      });
+    }
     const floats = indices.filter((i) => program.inputs[i]!.dtype === "float32");
     const differentiated = valueAndGradProgram(program, floats);
     const outputs = inline(differentiated, inputs);

@@ -109,39 +109,29 @@ export class MultiHeadAttention extends WeightedLayer<AttentionInput> {
     this.#outputWidth ??= query.shape[2]!;
     const heads = (projection: Module, x: Tensor): Tensor => projection.call(x, context).transpose([0, 2, 1, 3]);
     const [q, k, v] = [heads(this.query, query), heads(this.key, key), heads(this.value, value)];
+    const seeing = mask === undefined ? undefined : expandMask(mask, [q.shape[0]!, q.shape[2]!, k.shape[2]!]);
     const dropping = context.training && this.#dropout > 0;
-    const seen = dropping ? this.#attendDropping({ q, k, v }, mask, context) : this.#attend({ q, k, v }, mask);
+    const dropout = dropping ? { key: context.key(), rate: this.#dropout } : undefined;
+    const seen = this.#attend({ q, k, v }, seeing, dropout);
     const merged = seen.transpose([0, 2, 1, 3]);
     const [batch, queries, count, depth] = merged.shape as [number, number, number, number];
     return this.attentionOutput.call(merged.reshape([batch, queries, count * depth]), context);
   }
 
-  #attend({ q, k, v }: Heads, mask: Tensor | undefined): Tensor {
-    const sameDepth = v.shape[3] === q.shape[3];
+  #attend({ q, k, v }: Heads, mask: Tensor | undefined, dropout: Dropout | undefined): Tensor {
+    if (v.shape[3] === q.shape[3]) {
+      const extras = { ...(mask === undefined ? {} : { mask }), ...(dropout === undefined ? {} : { dropout }) };
+      return attend(q, { k, v, causal: this.#causal, ...extras });
+    }
     // The fused operation wants values as deep as keys; others go the long way.
-    if (!sameDepth) return weights({ q, k }, this.#mask(q, k, mask)).matmul(v);
-    return attend(q, { k, v, causal: this.#causal && mask === undefined, ...this.#fusedMask(q, k, mask) });
+    const seen = weights({ q, k }, this.#causal ? causal({ q, k }, mask) : mask);
+    return (dropout === undefined ? seen : drop(seen, dropout.key, dropout.rate)).matmul(v);
   }
+}
 
-  #fusedMask(q: Tensor, k: Tensor, mask: Tensor | undefined): { mask?: Tensor } {
-    return mask === undefined ? {} : { mask: this.#mask(q, k, mask)! };
-  }
-
-  #attendDropping({ q, k, v }: Heads, mask: Tensor | undefined, context: Context): Tensor {
-    return drop(weights({ q, k }, this.#mask(q, k, mask)), context.key(), this.#dropout).matmul(v);
-  }
-
-  // What may be seen, as [batch or 1, heads or 1, queries, keys].
-  #mask(q: Tensor, k: Tensor, mask: Tensor | undefined): Tensor | undefined {
-    const [queries, keys] = [q.shape[2]!, k.shape[2]!];
-    const given = mask === undefined ? undefined : expandMask(mask, [q.shape[0]!, queries, keys]);
-    if (!this.#causal) return given;
-    const order = arange(keys)
-      .sub(keys - queries)
-      .lessEqual(arange(queries).expandDims(1))
-      .reshape([1, 1, queries, keys]);
-    return given === undefined ? order : logicalAnd(order, given);
-  }
+interface Dropout {
+  readonly key: Tensor;
+  readonly rate: number;
 }
 
 interface Heads {
@@ -174,6 +164,16 @@ function expandMask(mask: Tensor, [batch, queries, keys]: readonly [number, numb
     );
   }
   return wide.broadcastTo([wide.shape[0]!, wide.shape[1]!, queries, keys]).cast("bool");
+}
+
+// What may be seen where each place sees itself and what is before it: [batch or 1, heads or 1, queries, keys].
+function causal({ q, k }: Pick<Heads, "q" | "k">, mask: Tensor | undefined): Tensor {
+  const [queries, keys] = [q.shape[2]!, k.shape[2]!];
+  const order = arange(keys)
+    .sub(keys - queries)
+    .lessEqual(arange(queries).expandDims(1))
+    .reshape([1, 1, queries, keys]);
+  return mask === undefined ? order : logicalAnd(order, mask);
 }
 
 // softmax(q kᵀ/√d), 0 where the mask is false; a query that may look nowhere gets zeros.

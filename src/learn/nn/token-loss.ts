@@ -45,18 +45,6 @@ export function tokenLosses(logits: Tensor, labels: Tensor, options: TokenLossOp
   return where(counted, everyLoss(logits, safe, options), 0);
 }
 
-/** How many labels count, at least 1: float32 scalar. */
-export function countedTokens(labels: Tensor): Tensor {
-  return labels.greaterEqual(0).cast("float32").sum().maximum(1);
-}
-
-/** The mean of `tokenLosses` over the tokens that count, with what the model asks to be added (the balance of experts). */
-export function causalLoss(logits: Tensor, labels: Tensor, options: TokenLossOptions = {}): Tensor {
-  const mean = tokenLosses(logits, labels, options).sum().div(countedTokens(labels));
-  const auxiliary = auxiliaryLoss(logits);
-  return auxiliary === undefined ? mean : mean.add(auxiliary);
-}
-
 /** The scalar a model asks to be added to its loss; undefined where it asks for nothing. */
 export function auxiliaryLoss(logits: Tensor): Tensor | undefined {
   return headOf(logits)?.auxiliary;

@@ -82,14 +82,6 @@ export function groupConfigs(groups: readonly ParameterGroup[]): readonly Parame
   return groups.map(({ match, ...rest }) => ({ match: typeof match === "string" ? match : FUNCTION, ...rest }));
 }
 
-/** Adds `λ · p`, the λ of each parameter's rule. Source: Loshchilov & Hutter (2017). */
-export function decayByRule(ruleOf: (path: Path, param: Tensor) => ParameterRule): GradientTransformation {
-  return stateless((gradient, param, path) => {
-    const { weightDecay } = ruleOf(path, param);
-    return weightDecay === 0 ? gradient : gradient.add(param.mul(weightDecay));
-  });
-}
-
 /** Times the rate and the factor of each parameter's rule. */
 export function scaleByRule(
   rate: Tensor | number,

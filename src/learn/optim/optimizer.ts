@@ -3,14 +3,8 @@ import { ArgumentError, checkRange } from "../../engine/core/index.ts";
 import { full, zeros, type Tensor } from "../../engine/tensor/index.ts";
 import type { Convention } from "./adaptive.ts";
 import { clipByGlobalNorm, clipByNorm, clipByValue } from "./clip.ts";
-import {
-  decayByRule,
-  groupConfigs,
-  parameterRules,
-  scaleByRule,
-  type ParameterGroup,
-  type ParameterGroupConfig,
-} from "./groups.ts";
+import { groupConfigs, parameterRules, scaleByRule, type ParameterGroup, type ParameterGroupConfig } from "./groups.ts";
+import { addDecayedWeights } from "./scale.ts";
 import type { Schedule, ScheduleConfig } from "./schedule.ts";
 import { chain, type GradientTransformation, type OptState } from "./transformation.ts";
 
@@ -89,7 +83,7 @@ export function makeOptimizer(spec: OptimizerSpec): Optimizer {
   if (typeof learningRate === "number") checkRange(name, "learningRate", learningRate, 0);
   const clipping = clippingOf(name, common);
   const ruleOf = parameterRules(name, { weightDecay, noDecay, decayMatricesOnly, groups });
-  const decay = decayByRule(ruleOf);
+  const decay = addDecayedWeights((path, param) => ruleOf(path, param).weightDecay);
   const schedule = typeof learningRate === "number" ? undefined : learningRate;
   // The parts close over the rate of this step; their states do not depend on it.
   const partsAt = (rate: Tensor | number): GradientTransformation<readonly OptState[]> =>

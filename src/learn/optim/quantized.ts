@@ -16,16 +16,17 @@ export interface Cut {
 /** The codes of a tensor, int32 [chunks, blocks, 256], and the scale of each block, float32 [chunks, 4, blocks]. */
 export type Quantized = { readonly codes: Tensor; readonly scales: Tensor };
 
-/** The cut of so many numbers: without padding where they are a multiple of 1,024. */
+/** The cut of so many numbers: without padding where chunks of a fair size come out even, else with some in the last. */
 export function cutOf(size: number): Cut {
   const groups = Math.ceil(size / (4 * BLOCK));
-  if (size % (4 * BLOCK) !== 0) {
-    const chunks = Math.ceil(groups / MOST_BLOCKS);
-    return { chunks, blocks: Math.ceil(groups / chunks) };
+  const most = Math.min(MOST_BLOCKS, groups);
+  if (size % (4 * BLOCK) === 0) {
+    // Fewer than half the blocks a chunk would be many turns of little work.
+    for (let blocks = most; 2 * blocks >= most; blocks--)
+      if (groups % blocks === 0) return { chunks: groups / blocks, blocks };
   }
-  let blocks = Math.min(MOST_BLOCKS, groups);
-  while (groups % blocks !== 0) blocks--;
-  return { chunks: groups / blocks, blocks };
+  const chunks = Math.ceil(groups / MOST_BLOCKS);
+  return { chunks, blocks: Math.ceil(groups / chunks) };
 }
 
 /** The codes of zeros. */

@@ -24,12 +24,15 @@ export function scaleBySchedule(schedule: Schedule): GradientTransformation<{ re
 }
 
 /**
- * Decoupled weight decay: adds `rate · p` to the update before the learning rate, so that p shrinks by η · rate.
- * Source: Loshchilov & Hutter (2017).
+ * Decoupled weight decay: adds `rate · p` to the update before the learning rate, so that p shrinks by η · rate. The rate is
+ * one for all, or a function of path and parameter. Source: Loshchilov & Hutter (2017).
  */
-export function addDecayedWeights(rate: number, decays: (path: Path) => boolean = () => true): GradientTransformation {
-  checkRange("addDecayedWeights", "rate", rate, 0);
-  return stateless((gradient, param, path) => (decays(path) ? gradient.add(param.mul(rate)) : gradient));
+export function addDecayedWeights(rate: number | ((path: Path, param: Tensor) => number)): GradientTransformation {
+  if (typeof rate === "number") checkRange("addDecayedWeights", "rate", rate, 0);
+  return stateless((gradient, param, path) => {
+    const own = typeof rate === "number" ? rate : rate(path, param);
+    return own === 0 ? gradient : gradient.add(param.mul(own));
+  });
 }
 
 /** Momentum's memory: one velocity for each parameter. */

@@ -42,6 +42,11 @@ export interface Accumulated {
   readonly states: TensorMap;
 }
 
+/** Samples of a micro-batch; the last one may have fewer. */
+export function microBatchSize(rows: number, accumulate: number): number {
+  return Math.ceil(rows / accumulate);
+}
+
 /**
  * Loss and gradients of a batch in `n` micro-batches of ⌈B / n⌉ samples, the last one smaller where it does not come out even:
  * `L = Σ cᵢ Lᵢ / Σ cᵢ`, with `cᵢ` the terms of micro-batch i (the trained tokens of a language model, 0 among them), so
@@ -55,7 +60,7 @@ export function accumulateGradients(
   const rows = flat.tensors[0]?.shape[0];
   if (rows === undefined || flat.tensors.some((x) => x.shape[0] !== rows))
     throw new ArgumentError("accumulate", "all arrays of a batch must have the same number of samples");
-  const size = Math.ceil(rows / accumulate);
+  const size = microBatchSize(rows, accumulate);
   const whole = Math.floor(rows / size);
   const turn = (sums: Sums, part: StepBatch, micro: Tensor): readonly [Sums, readonly Tensor[]] => {
     const [[total, { parts, count, states: after }], gradients] = pass(sums.states, part, micro);

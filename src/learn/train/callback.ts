@@ -137,6 +137,8 @@ export interface TrainRun {
   readonly evaluations: readonly Evaluated[];
   /** The newest values of `evaluation`, if they are of this very step. */
   readonly evaluated: Logs | undefined;
+  /** Whether other data is evaluated every so many steps. */
+  readonly evaluates: boolean;
   /** What happens to a batch whose loss or gradients are not finite, or above the limits: an error unless "stop" or "skip". */
   onNonFinite: "throw" | "stop" | "skip";
   /** The largest loss that is trained on; Infinity unless a callback sets it (the step must be made with `lossLimit`). */

@@ -18,6 +18,8 @@ import { join } from "node:path";
 export interface RetentionOptions {
   /** The newest so many; default 3. */
   readonly keepLast?: number;
+  /** Also the newest whose step is a multiple of it: what a guard goes back to. */
+  readonly keepEvery?: number;
   /** Also the best by this value (`val_loss`, say). */
   readonly keepBest?: { readonly monitor: string; readonly mode: "min" | "max" };
 }
@@ -35,12 +37,14 @@ export interface LoadedCheckpoint {
 export class CheckpointStore {
   readonly folder: string;
   readonly #keepLast: number;
+  readonly #keepEvery: number;
   readonly #keepBest: RetentionOptions["keepBest"];
   #clean = false;
 
   constructor(folder: string, options: RetentionOptions = {}) {
     this.folder = folder;
     this.#keepLast = options.keepLast ?? 3;
+    this.#keepEvery = options.keepEvery ?? 0;
     this.#keepBest = options.keepBest;
     if (!Number.isSafeInteger(this.#keepLast) || this.#keepLast < 1) {
       throw new CheckpointError("checkpoint", `\`keepLast\` is a whole number ≥ 1: received ${this.#keepLast}`);
@@ -98,6 +102,20 @@ export class CheckpointStore {
     for (const later of await this.steps()) if (later > step) await removeCheckpoint(this.folder, later);
   }
 
+  /** The best there is by the value of `keepBest`; undefined where none has it. */
+  async best(): Promise<{ readonly step: number; readonly value: number } | undefined> {
+    if (this.#keepBest === undefined) return undefined;
+    const { monitor, mode } = this.#keepBest;
+    let best: { step: number; value: number } | undefined;
+    for (const step of await this.steps()) {
+      const manifest = await readManifest(join(this.folder, String(step))).catch(() => undefined); // a damaged one is not the best
+      const value = manifest?.values[monitor];
+      if (typeof value !== "number") continue;
+      if (best === undefined || (mode === "min" ? value < best.value : value > best.value)) best = { step, value };
+    }
+    return best;
+  }
+
   async #recover(): Promise<void> {
     if (!this.#clean) await recoverCheckpoints(this.folder);
     this.#clean = true;
@@ -106,25 +124,9 @@ export class CheckpointStore {
   async #prune(newest: number): Promise<void> {
     const steps = await this.steps();
     const kept = new Set([...steps.slice(-this.#keepLast), newest]);
-    if (this.#keepBest !== undefined) {
-      const best = await this.#best(steps, this.#keepBest);
-      if (best !== undefined) kept.add(best);
-    }
+    if (this.#keepEvery > 0) kept.add(steps.findLast((step) => step % this.#keepEvery === 0) ?? newest);
+    kept.add((await this.best())?.step ?? newest);
     for (const step of steps) if (!kept.has(step)) await removeCheckpoint(this.folder, step);
-  }
-
-  async #best(
-    steps: readonly number[],
-    { monitor, mode }: { monitor: string; mode: "min" | "max" },
-  ): Promise<number | undefined> {
-    let best: { step: number; value: number } | undefined;
-    for (const step of steps) {
-      const manifest = await readManifest(join(this.folder, String(step))).catch(() => undefined); // a damaged one is not the best
-      const value = manifest?.values[monitor];
-      if (typeof value !== "number") continue;
-      if (best === undefined || (mode === "min" ? value < best.value : value > best.value)) best = { step, value };
-    }
-    return best?.step;
   }
 }
 

@@ -4,8 +4,10 @@ import type { Tensor } from "../../engine/tensor/index.ts";
 import { flattenTensors, random, valueAndGrad } from "../../engine/tensor/index.ts";
 import { Context } from "../nn/index.ts";
 import type { TensorMap } from "../optim/index.ts";
+import { microBatchSize } from "./accumulate.ts";
 import type { StepBatch } from "./objective.ts";
 import type { TrainState } from "./state.ts";
+import { widen } from "./storage.ts";
 import { forward, type CallListener, type TrainStep } from "./step.ts";
 import { valuesOf } from "./state.ts";
 
@@ -30,7 +32,7 @@ export async function diagnose(step: TrainStep, state: TrainState, batch: StepBa
 function partsOf(batch: StepBatch, accumulate: number): StepBatch[] {
   const flat = flattenTensors({ ...batch }, "batch");
   const rows = flat.tensors[0]?.shape[0] ?? 1;
-  const size = Math.ceil(rows / accumulate);
+  const size = microBatchSize(rows, accumulate);
   if (size === rows) return [batch];
   return Array.from({ length: Math.ceil(rows / size) }, (_, i) => {
     const slices = flat.tensors.map((x) => x.slice(i * size, Math.min(rows, (i + 1) * size)));
@@ -45,7 +47,9 @@ function diagnosePart(
 ): Diagnosis | undefined {
   const input = firstBad(batch.x) ?? firstBad(batch.y);
   if (input !== undefined) return { where: "data", problem: `the batch holds ${input}` };
-  const values = valuesOf(state);
+  // As the step computes: in float32, whatever the state is kept in.
+  const params = widen(state.params);
+  const values = { ...valuesOf(state), ...params };
   const weight = Object.entries(values).find(([, value]) => firstBad(value) !== undefined);
   if (weight !== undefined) return { where: weight[0], problem: `the weights hold ${firstBad(weight[1])}` };
   const { module, objective } = step;
@@ -56,17 +60,17 @@ function diagnosePart(
     if (bad === undefined) return;
     found ??= { where: paths.get(called) || called.constructor.name, problem: `the output holds ${bad}` };
   };
-  const pass = (params: TensorMap, onCall?: CallListener): Tensor => {
+  const pass = (trained: TensorMap, onCall?: CallListener): Tensor => {
     const context = new Context({ training: true, key });
-    const all = { ...values, ...params };
+    const all = { ...values, ...trained };
     return forward({ module, objective, context, values: all, batch, ...(onCall === undefined ? {} : { onCall }) })[0];
   };
   try {
-    const loss = pass(state.params, listen);
+    const loss = pass(params, listen);
     if (found !== undefined) return found;
     const bad = firstBad(loss);
     if (bad !== undefined) return { where: "loss", problem: `the loss is ${bad}` };
-    const gradients = valueAndGrad((params: TensorMap) => pass(params))(state.params)[1];
+    const gradients = valueAndGrad((trained: TensorMap) => pass(trained))(params)[1];
     // Backpropagation runs from the end to the beginning: the last bad gradient is the first one made.
     for (const [path, gradient] of Object.entries(gradients).reverse()) {
       const bad = firstBad(gradient);

@@ -5,26 +5,20 @@ import type { Measures } from "./measures.ts";
 import type { CallOptions, StepOutputs, TrainStep } from "./step.ts";
 import type { HostBatch } from "./train-options.ts";
 
-/** Measures one step; gives its loss. */
+/** Measures one step. */
 export function measureStep(
   measures: Measures,
   outputs: StepOutputs,
   { host, count }: { readonly host: HostBatch; readonly count: number },
-): number {
-  const loss = readOnce(outputs.loss);
+): void {
   measures.update({
     count,
-    loss,
-    parts: outputs.parts.map(readOnce),
+    loss: outputs.loss.item(),
+    parts: outputs.parts.map((part) => part.item()),
     y: host.y,
-    predictions: outputs.predictions.map((x) => {
-      const array = x.host();
-      x.dispose();
-      return array;
-    }),
+    predictions: outputs.predictions.map((x) => x.host()),
     weights: host.weights,
   });
-  return loss;
 }
 
 /** Measures the good ones of several steps, whose outputs lie stacked; gives the loss of the last, if there is one. */

@@ -1,7 +1,7 @@
 // The one training loop: batches in an order that is a function of (seed, epoch, position), a step for each, callbacks.
-import { ArgumentError, HostArray, leaves, NumericError } from "../../engine/core/index.ts";
+import { ArgumentError, HostArray, NumericError } from "../../engine/core/index.ts";
 import { tensor } from "../../engine/tensor/index.ts";
-import { isHostArray, sampler, type Sampler } from "../../data/index.ts";
+import { sampler, type Sampler } from "../../data/index.ts";
 import {
   batchesUntilDue,
   notify,
@@ -14,11 +14,11 @@ import {
   type TrainRun,
 } from "./callback.ts";
 import { diagnose } from "./diagnose.ts";
-import { figuresOf, Limits, measureStep, measureSteps, readOnce, release, type StepFigures } from "./loop-measures.ts";
+import { figuresOf, Limits, measureStep, measureSteps, release, type StepFigures } from "./loop-measures.ts";
 import { loadCallbacks, saveCallbacks } from "./loop-memory.ts";
 import type { StepBatch } from "./objective.ts";
 import { Pace } from "./pace.ts";
-import { valuesOf, withLearningRate, type TrainState } from "./state.ts";
+import { withLearningRate, type TrainState } from "./state.ts";
 import type { TrainStep } from "./step.ts";
 import type { HostBatch, TrainOptions, TrainResult } from "./train-options.ts";
 
@@ -119,6 +119,9 @@ class Loop implements TrainRun {
   get evaluated(): Logs | undefined {
     const last = this.evaluations.at(-1);
     return last?.step === this.step ? last.values : undefined;
+  }
+  get evaluates(): boolean {
+    return this.#options.evaluation !== undefined;
   }
   get lossLimit(): number {
     return this.#limits.loss;
@@ -258,7 +261,10 @@ class Loop implements TrainRun {
       const count = Math.max(1, Math.min(Math.floor((samplesPerEpoch - sample) / size), pace.steps, due));
       const indices = this.#sampler.indices(this.#state.position.epoch, sample, count);
       const rows = tensor(new HostArray("int32", [count, size], new Int32Array(indices.buffer)));
-      if (sample === start && step.many(this.#state, resident.data, rows, this.#limits.of(step)) === undefined) break;
+      if (sample === start && step.many(this.#state, resident.data, rows, this.#limits.of(step)) === undefined) {
+        rows.dispose();
+        break;
+      }
       await notify(this.#callbacks, "onBatchBegin", batch, this);
       const call = step.many(this.#state, resident.data, rows, this.#limits.of(step))!;
       const { done, result } = await pace.step(call.run, call.runAsync, count);
@@ -310,12 +316,11 @@ class Loop implements TrainRun {
       // The next batch is gathered while the device works; a failure of it is thrown when it is its turn.
       next = sample < samplesPerEpoch ? quietly(load, sample) : undefined;
       const [state, outputs] = await running;
-      const finite = readOnce(outputs.finite) !== 0;
+      const finite = outputs.finite.item() !== 0;
       const figures = figuresOf(outputs);
-      outputs.gradientNorm?.dispose();
       if (finite) [this.batchLoss, this.batchGradientNorm] = [figures.loss, figures.norm];
       if (finite) measureStep(measures, outputs, { host, count: indices.length });
-      else outputs.loss.dispose();
+      release(outputs);
       this.state = { ...state, position: { ...state.position, sample: finite ? sample : sample - indices.length } };
       const skip = !finite && (await this.#rejected(onDevice, { batch, indices, figures }));
       release(onDevice);
@@ -386,11 +391,3 @@ function quietly<T extends { host: HostBatch | Promise<HostBatch> }>(load: (samp
   if (loaded.host instanceof Promise) loaded.host.catch(() => {}); // awaited in the next turn, where it throws
   return loaded;
 }
-
-/** The number of samples of a host batch. */
-export function countOf(batch: HostBatch): number {
-  return leaves<HostArray>({ x: batch.x, y: batch.y }, isHostArray)[0]![1].shape[0]!;
-}
-
-/** The values of a state, for evaluation while training. */
-export { valuesOf };

@@ -4,16 +4,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { HostArray } from "../../engine/core/index.ts";
-import { defaultDevice, random, roundRandomly, tensor } from "../../engine/tensor/index.ts";
+import { defaultDevice, grad, random, roundRandomly, tensor, type Tensor } from "../../engine/tensor/index.ts";
 import { dense, resolveLoss, stack } from "../nn/index.ts";
 import { adamw, adamw8bit, muon, type Optimizer } from "../optim/index.ts";
 import {
   CheckpointStore,
   createState,
+  diagnose,
   hashState,
   makeObjective,
   makeStep,
   stateArrays,
+  type Objective,
   type Rounding,
   type Storage,
   type TrainState,
@@ -142,4 +144,21 @@ test("random rounding is right on average and gives neighbours only", () => {
     const mean = values.toFlat().reduce((sum, value) => sum + value, 0) / 40_000;
     expect(Math.abs(mean - x)).toBeLessThan(1e-4); // five standard errors
   }
+});
+
+test("a gradient that is not finite is found in weights kept in bfloat16 too", async () => {
+  const model = stack([dense(70), dense(2, { useBias: false })]).init(3, { dtype: "float32", shape: [8, 12] });
+  const optimizer = adamw();
+  // √0 has an infinite slope: the loss is finite, the gradient is not.
+  const objective: Objective = (output) => ({ loss: (output as Tensor).mul(0).square().sum().sqrt(), parts: [] });
+  const step = makeStep(model, { objective, optimizer });
+  const state = createState(model, { optimizer, seed: 0, storage: half });
+  const { where, problem } = await diagnose(step, state, batch);
+  expect(where).toBe("dense_1.kernel");
+  expect(problem).toMatch(/^the gradient holds (NaN|-?Infinity)$/);
+});
+
+test("bfloat16 has no gradient, and says so", () => {
+  const kept = tensor([1, 2]).cast("bfloat16");
+  expect(() => grad((x: Tensor) => x.cast("float32").sum())(kept)).toThrow("cast it to float32 first");
 });

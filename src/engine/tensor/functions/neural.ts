@@ -1,5 +1,5 @@
 // The composites of neural networks: softmax, losses on logits, normalisation, attention, convolution, pooling.
-import { ArgumentError, formatType, normalizeAxis, ShapeError } from "../../core/index.ts";
+import { ArgumentError, DtypeError, formatType, normalizeAxis, ShapeError } from "../../core/index.ts";
 import * as ops from "../../ops/index.ts";
 import { apply1, applyMany, asTensor, type Tensor, type TensorLike } from "../tensor.ts";
 
@@ -78,8 +78,16 @@ export function attention(
   }: AttentionOptions & { readonly k: Tensor; readonly v: Tensor },
 ): Tensor {
   const rate = dropped?.rate ?? 0;
-  if (!(rate >= 0 && rate < 1)) throw new ArgumentError("attention", `the rate must be in [0, 1): received ${rate}`);
-  const key = rate > 0 ? dropped?.key : undefined;
+  const key = rate === 0 ? undefined : dropped?.key;
+  // The op knows them by their dtypes.
+  for (const [name, x, dtype] of [
+    ["mask", mask, "bool"],
+    ["segments", segments, "int32"],
+    ["key", key, "uint32"],
+  ] as const) {
+    if (x !== undefined && x.dtype !== dtype)
+      throw new DtypeError("attention", `\`${name}\` is ${dtype}: received ${formatType(x)}`);
+  }
   const options = { causal, rate, ...(scale === undefined ? {} : { scale }) };
   const inputs = [q, k, v, mask, segments, key].filter((x) => x !== undefined);
   return applyMany((...values) => {

@@ -173,6 +173,23 @@ describe("lossGuard", () => {
       expect(hashState(state), `interrupted after step ${stopAt}`).toBe(expected);
     }
   });
+  it("finds its way back where other checkpoints have come since, and forgets what was best on the way given up", async () => {
+    const at = join(folder, "best");
+    const value: { [step: number]: number } = { 6: 3, 11: 1, 14: 2 };
+    const evaluation = {
+      everySteps: 1,
+      evaluate: (state: TrainState) => Promise.resolve({ val_loss: value[state.step.item()] ?? 9 }),
+    };
+    const log = notes();
+    const back = guard({ action: "rollback", folder: at, everySteps: 5 });
+    // Saved when better (6, 11) and by steps (5, 10): step 10 must still be there when 12 is rejected.
+    const saving = modelCheckpoint(at, { everyEpochs: 0, everySteps: 5, keepLast: 1, monitor: "val_loss" });
+    await setUp({ 25: 1000 }).run([back, log, saving], { evaluation });
+    expect(log.lines[0]).toMatch(/back from step 12 to step 10$/);
+    const store = new CheckpointStore(at, { keepBest: { monitor: "val_loss", mode: "min" } });
+    // 11 comes again after going back and is the best; without it 14 would be.
+    expect(await store.best()).toEqual({ step: 11, value: 1 });
+  });
   it("needs a step that takes a limit", async () => {
     const { fresh } = setUp({});
     const model = dense(1);

@@ -19,7 +19,7 @@ export interface LossGuardOptions {
   readonly folder?: string;
   /** Steps of checkpoints that may be gone back to are multiples of it: what `modelCheckpoint` has, so that a resumed run goes back to the same. */
   readonly everySteps?: number;
-  /** Batches left out in a row at which the run ends with an error; default 10. */
+  /** More batches than this left out in a row end the run with an error; default 10. */
   readonly most?: number;
 }
 
@@ -65,9 +65,9 @@ export function lossGuard(options: LossGuardOptions = {}): Callback {
     if (found === undefined) return "; there is no checkpoint to go back to yet";
     const from = run.step;
     [losses, norms] = [[], []]; // those of later weights say nothing about earlier ones
-    await run.rollback(found.snapshot.state);
     // Later ones belong to what was given up; a resumed run must not go on from there.
     await store.removeAfter(found.step);
+    await run.rollback(found.snapshot.state);
     return `; back from step ${from} to step ${found.step}`;
   };
 

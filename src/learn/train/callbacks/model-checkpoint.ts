@@ -49,6 +49,7 @@ export function modelCheckpoint(folder: string, options: ModelCheckpointOptions 
   const monitor = name === undefined ? undefined : new Monitor("modelCheckpoint", { monitor: name, mode });
   const store = new CheckpointStore(folder, {
     ...(keepLast === undefined ? {} : { keepLast }),
+    keepEvery: everySteps,
     ...(monitor === undefined ? {} : { keepBest: { monitor: monitor.name, mode: monitor.direction } }),
   });
   let best: number | undefined;
@@ -82,9 +83,10 @@ export function modelCheckpoint(folder: string, options: ModelCheckpointOptions 
       if (better || due || late) await save(run, run.evaluated ?? {});
     },
     async onEpochEnd(epoch, logs, run) {
-      // A run counted in steps may have nothing to compare at the end of an epoch.
-      const bySteps = run.maxSteps !== undefined && !(monitor !== undefined && monitor.name in logs);
-      const value = monitor === undefined || bySteps ? undefined : monitor.read(logs);
+      // A value of evaluations may have none at the end of an epoch; one that nobody tells is an error.
+      const told = { ...run.evaluated, ...logs };
+      const elsewhere = monitor !== undefined && !(monitor.name in told) && run.evaluates;
+      const value = monitor === undefined || elsewhere ? undefined : monitor.read(told);
       const better = monitor === undefined || (value !== undefined && monitor.better(value, best));
       if (better && value !== undefined) best = value;
       const due = everyEpochs > 0 && (epoch + 1) % everyEpochs === 0;
@@ -92,6 +94,11 @@ export function modelCheckpoint(folder: string, options: ModelCheckpointOptions 
     },
     async onInterrupt(run) {
       if (run.step !== saved && !saveBestOnly) await save(run, run.evaluated ?? {});
+    },
+    async onRollback(_, run) {
+      // Later checkpoints are gone, and what was best among them.
+      saved = run.step;
+      if (monitor !== undefined) best = (await store.best())?.value;
     },
     save: () => ({ values: { best: best ?? null } }),
     load({ values }) {
